@@ -33,10 +33,10 @@ pub struct Record {
     pub insn_user_per_mib: f64,
     /// Guest kernel instructions per MiB, empty turns and `rep` iterations apart.
     pub insn_kernel_per_mib: f64,
-    /// Instructions in turns that found nothing, per MiB, user and kernel together (naio only).
-    pub empty_turn_insn_per_mib: Option<f64>,
-    /// How many such turns there were, per MiB (naio only).
-    pub empty_turns_per_mib: Option<f64>,
+    /// Instructions in turns that found nothing, per MiB, user and kernel together; the kernel's arm has no turns.
+    pub empty_turn_insn_per_mib: f64,
+    /// How many such turns there were, per MiB.
+    pub empty_turns_per_mib: f64,
     /// Iterations of `rep` string instructions per MiB, user mode; not in the figures above.
     pub rep_user_per_mib: f64,
     /// The same in the kernel, where payload is copied so.
@@ -56,7 +56,6 @@ impl Record {
         let mib = report.bytes.max(1) as f64 / MIB;
         let per_mib = |n: u64| n as f64 / mib;
         let figure = counts.insns - counts.empty;
-        let naio = who == Arm::Naio;
         Self {
             experiment: "recv",
             arm: who.name(),
@@ -69,8 +68,8 @@ impl Record {
             cpu_busy: report.cpu_busy,
             insn_user_per_mib: per_mib(figure.user),
             insn_kernel_per_mib: per_mib(figure.kernel),
-            empty_turn_insn_per_mib: naio.then(|| per_mib(counts.empty.total())),
-            empty_turns_per_mib: naio.then(|| per_mib(counts.empty_turns)),
+            empty_turn_insn_per_mib: per_mib(counts.empty.total()),
+            empty_turns_per_mib: per_mib(counts.empty_turns),
             rep_user_per_mib: per_mib(counts.rep.user),
             rep_kernel_per_mib: per_mib(counts.rep.kernel),
             frames_per_turn: report.frames_per_turn,
@@ -112,7 +111,7 @@ mod tests {
         };
         let record = Record::new(Arm::Naio, Iommu::Translated, 1, &report, &counts);
         assert_eq!((record.insn_user_per_mib, record.insn_kernel_per_mib), (400.0, 200.0));
-        assert_eq!((record.empty_turn_insn_per_mib, record.empty_turns_per_mib), (Some(150.0), Some(2.0)));
+        assert_eq!((record.empty_turn_insn_per_mib, record.empty_turns_per_mib), (150.0, 2.0));
     }
 
     #[test]

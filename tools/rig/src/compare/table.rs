@@ -53,7 +53,7 @@ fn row(out: &mut String, name: &str, r: &Record) {
         thousands(r.insn_user_per_mib),
         thousands(r.insn_kernel_per_mib),
         thousands(r.insn_per_mib()),
-        r.empty_turn_insn_per_mib.map_or("-".to_owned(), thousands),
+        thousands(r.empty_turn_insn_per_mib),
         thousands(r.rep_user_per_mib + r.rep_kernel_per_mib),
         r.frames_per_turn.map_or("-".to_owned(), |f| format!("{f:.1}")),
         r.sha256_ok.map_or("-", |ok| if ok { "ok" } else { "WRONG" }),
@@ -115,8 +115,8 @@ fn median_of(records: &[Record], kind: Kind) -> Record {
     result.insn_kernel_per_mib = column(&|r| r.insn_kernel_per_mib);
     result.rep_user_per_mib = column(&|r| r.rep_user_per_mib);
     result.rep_kernel_per_mib = column(&|r| r.rep_kernel_per_mib);
-    result.empty_turn_insn_per_mib = optional(&|r| r.empty_turn_insn_per_mib);
-    result.empty_turns_per_mib = optional(&|r| r.empty_turns_per_mib);
+    result.empty_turn_insn_per_mib = column(&|r| r.empty_turn_insn_per_mib);
+    result.empty_turns_per_mib = column(&|r| r.empty_turns_per_mib);
     result.frames_per_turn = optional(&|r| r.frames_per_turn);
     result
 }
