@@ -1,1 +1,17 @@
-//! To be written.
+//! What the experiments share: the wire protocol, sizes, reports, CPU accounts, progress, SHA-256.
+//!
+//! The programs in `src/bin` are thin: they read a command line, move bytes, and print one [`report::Report`].
+//! The asynchronous and the kernel arm use the same modules here, so that a difference between two reports is a
+//! difference between the stacks and not between the programs. Nothing here opens a device.
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod cpu;
+pub mod payload;
+pub mod progress;
+pub mod protocol;
+pub mod report;
+pub mod sha;
+pub mod sink;
+pub mod size;
+pub mod source;

@@ -1,0 +1,85 @@
+//! Packs a guest: the base image (busybox, modules, `init`) and behind it the job (programs, one shell script).
+//!
+//! Receives [`Parts`] and a [`Job`], hands on the bytes of an initramfs. `guest/lib.sh` holds the shell functions a
+//! job is made of.
+
+use crate::cpio::{Archive, TooLong};
+use crate::setup::Parts;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+const INIT: &str = include_str!("../guest/init");
+const LIBRARY: &str = include_str!("../guest/lib.sh");
+/// root, and an ordinary user for what an ordinary user sees.
+const PASSWD: &str = "root::0:0:root:/root:/bin/sh\nuser::1000:1000:user:/tmp:/bin/sh\n";
+const GROUP: &str = "root:x:0:\nuser:x:1000:\n";
+
+/// What a guest is to do.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Shell script; a failing `try` ends it, its status is the guest's verdict.
+    pub script: String,
+    /// Names of naio's programs that it calls.
+    pub programs: Vec<&'static str>,
+}
+
+/// Why a guest cannot be packed.
+#[derive(Debug, thiserror::Error)]
+pub enum GuestError {
+    /// The tree does not have this program.
+    #[error("the workspace builds no program `{0}`")]
+    Program(&'static str),
+    /// A part cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A part does not fit the archive format.
+    #[error(transparent)]
+    Archive(#[from] TooLong),
+}
+
+/// The initramfs of a guest with this job.
+///
+/// # Errors
+/// [`GuestError`].
+pub fn image(parts: &Parts, job: &Job) -> Result<Vec<u8>, GuestError> {
+    let mut image = base(parts)?;
+    let mut archive = Archive::new();
+    for name in &job.programs {
+        let path = parts.programs.find(name).ok_or(GuestError::Program(name))?;
+        archive.file(&format!("bin/{name}"), 0o755, &read(&path)?)?;
+    }
+    archive.file("job/run.sh", 0o644, job.script.as_bytes())?;
+    image.extend(archive.finish());
+    Ok(image)
+}
+
+fn base(parts: &Parts) -> Result<Vec<u8>, GuestError> {
+    let mut archive = Archive::new();
+    for folder in ["bin", "dev", "etc", "job", "modules", "proc", "root", "sys", "tmp"] {
+        archive.directory(folder);
+    }
+    // init's standard streams, before devtmpfs is mounted (Documentation/admin-guide/devices.txt: 5:1).
+    archive.character_device("dev/console", 0o600, 5, 1);
+    archive.file("init", 0o755, INIT.as_bytes())?;
+    archive.file("lib.sh", 0o644, LIBRARY.as_bytes())?;
+    archive.file("etc/passwd", 0o644, PASSWD.as_bytes())?;
+    archive.file("etc/group", 0o644, GROUP.as_bytes())?;
+    archive.file("bin/busybox", 0o755, &read(&parts.tools.busybox)?)?;
+    let modules = &parts.kernel.modules;
+    let list = fs::read_dir(modules).map_err(|source| GuestError::Read { path: modules.clone(), source })?;
+    for entry in list.flatten() {
+        let name = entry.file_name();
+        archive.file(&format!("modules/{}", name.to_string_lossy()), 0o644, &read(&entry.path())?)?;
+    }
+    Ok(archive.finish())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, GuestError> {
+    fs::read(path).map_err(|source| GuestError::Read { path: path.to_owned(), source })
+}

@@ -1,0 +1,113 @@
+//! What the rig's tests share: whether to run at all, the rig's parts, one boot for many tests, and how a user
+//! starts naio.
+#![allow(dead_code, reason = "each test binary uses its own part of this file")]
+
+use naio_rig::arm::{CARD, HERE, REMOTE};
+use naio_rig::guest::Job;
+use naio_rig::lock::{self, Lock};
+use naio_rig::paths::Paths;
+use naio_rig::qemu::{self, Boot, Machine, Outcome};
+use naio_rig::results::Event;
+use naio_rig::setup::{self, Parts};
+use naio_rig::topology::TapWire;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// Payload of the hashed transfers.
+pub const MIB: u64 = 64;
+/// What one transfer may take inside a guest, hashing on both sides included.
+pub const TRANSFER_SECONDS: u64 = 150;
+
+/// Whether the rig's tests are to run; says so if not.
+pub fn wanted() -> bool {
+    let wanted = std::env::var_os("NAIO_RIG").is_some_and(|v| v == "required");
+    if !wanted {
+        println!("skipped: set NAIO_RIG=required (or run `cargo rig test`) to boot guests");
+    }
+    wanted
+}
+
+/// The rig, ready and ours.
+pub struct Rig {
+    pub paths: Paths,
+    pub parts: Parts,
+    _lock: Lock,
+}
+
+impl Rig {
+    /// Sets the rig up if need be. A rig that cannot be had fails the test: it was required.
+    pub fn ready() -> Self {
+        let say = |line: &str| eprintln!("rig: {line}");
+        let paths = Paths::of_workspace();
+        let lock = lock::acquire(&paths, &say).unwrap_or_else(|e| panic!("{e}"));
+        let parts = setup::ensure(&paths, &say).unwrap_or_else(|e| panic!("{e}\nhelp: {}", e.help()));
+        Self { paths, parts, _lock: lock }
+    }
+
+    /// Boots a guest with every program of naio that this tree has; a program it lacks fails its own step only.
+    pub fn boot(&self, machine: &Machine, script: &str) -> Outcome {
+        self.boot_on(machine, script, None, &mut |_| {})
+    }
+
+    /// The same on a wire, telling `on_event` of each step.
+    pub fn boot_on(
+        &self,
+        machine: &Machine,
+        script: &str,
+        wire: Option<&TapWire>,
+        on_event: &mut dyn FnMut(&Event),
+    ) -> Outcome {
+        let all = ["naio-recv", "sync-recv", "naio-remote"];
+        let programs = all.into_iter().filter(|p| self.parts.programs.find(p).is_some()).collect();
+        let job = Job { script: script.to_owned(), programs };
+        let limit = Duration::from_secs(60 + 3 * TRANSFER_SECONDS);
+        let boot = Boot { paths: &self.paths, parts: &self.parts, machine, job: &job, wire, limit };
+        qemu::boot(&boot, on_event).unwrap_or_else(|e| panic!("{e}"))
+    }
+}
+
+/// One boot that several tests look at; whoever comes first pays for it. A boot that failed fails them all.
+pub struct Shared<T>(OnceLock<Option<T>>);
+
+impl<T> Shared<T> {
+    pub const fn new() -> Self {
+        Self(OnceLock::new())
+    }
+
+    /// The outcome, or `None` if the tests are not wanted.
+    pub fn outcome(&self, make: impl FnOnce() -> T) -> Option<&T> {
+        if !wanted() {
+            return None;
+        }
+        let made = self.0.get_or_init(|| std::panic::catch_unwind(std::panic::AssertUnwindSafe(make)).ok());
+        Some(
+            made.as_ref().expect("the guest that these tests share did not boot; the first of them says why"),
+        )
+    }
+}
+
+/// naio-recv as a user starts it, with extra flags.
+pub fn naio(device: &str, mib: u64, extra: &str) -> String {
+    format!("naio-recv --device vfio:{device} --address {HERE} --remote {REMOTE} --size {mib}MiB {extra}")
+}
+
+/// The same on the card under test.
+pub fn naio_on_card(mib: u64, extra: &str) -> String {
+    naio(CARD, mib, extra)
+}
+
+/// Asserts that a step failed the way a user can do something about: status 1, one `error:` line that names what
+/// matters, a `help:` line.
+pub fn assert_clear_error(outcome: &Outcome, step: &str, names: &[&str]) {
+    let step_result = outcome.results.step(step).unwrap_or_else(|e| panic!("{e}"));
+    let stderr = &step_result.stderr;
+    assert_eq!(step_result.status, Some(1), "{step}: {stderr}");
+    assert!(stderr.lines().any(|l| l.starts_with("error: ")), "{step} has no error line: {stderr}");
+    assert!(stderr.lines().any(|l| l.starts_with("help: ")), "{step} has no help line: {stderr}");
+    for name in names {
+        assert!(
+            stderr.to_lowercase().contains(&name.to_lowercase()),
+            "{step} does not mention {name}: {stderr}"
+        );
+    }
+}
