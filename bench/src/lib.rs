@@ -7,6 +7,7 @@
 
 pub mod clock;
 pub mod cpu;
+pub mod fill;
 pub mod payload;
 pub mod progress;
 pub mod protocol;
