@@ -12,7 +12,7 @@ use crate::turn::Batches;
 use naio_dma::{Buffer, Domain, Pool};
 use naio_nic::{Caps, Link, Nic};
 use naio_stack::{Config, ConnectError, SocketId, SocketOptions, Stack};
-use naio_sys::clock::{self, Time};
+use naio_sys::clock::{Clock, Time};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Read;
@@ -79,6 +79,7 @@ pub struct Builder {
     sockets_max: Option<usize>,
     pace: Pace,
     card: CardOptions,
+    clock: Clock,
 }
 
 impl Builder {
@@ -92,6 +93,7 @@ impl Builder {
             sockets_max: None,
             pace: Pace::default(),
             card: CardOptions::default(),
+            clock: Clock::default(),
         }
     }
 
@@ -131,6 +133,13 @@ impl Builder {
         self
     }
 
+    /// Takes the time from here: for simulations.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Builder {
+        self.clock = clock;
+        self
+    }
+
     /// Opens the card `name` and builds the queue on it; blocks until the link is up.
     ///
     /// # Errors
@@ -154,7 +163,7 @@ impl Builder {
         )?;
         let coalesce = self.pace.rx_coalesce.as_micros() as usize;
         within("rx_coalesce in µs", coalesce, 0, RX_COALESCE_MAX.as_micros() as usize)?;
-        let now = clock::now();
+        let now = self.clock.now();
         let tx_pool = Pool::new(&domain, TX_PAGES, TX_PAGE_LEN)?;
         let mut config = Config::new(self.address.address, self.address.prefix_len);
         config.gateway = self.gateway;
@@ -173,6 +182,7 @@ impl Builder {
             counters: QueueCounters::default(),
             batches: Batches::default(),
             pace: self.pace,
+            clock: self.clock,
             now,
             last_burst: None,
             next_health: now,
@@ -209,6 +219,7 @@ pub struct EventQueue {
     pub(crate) counters: QueueCounters,
     pub(crate) batches: Batches,
     pub(crate) pace: Pace,
+    pub(crate) clock: Clock,
     pub(crate) now: Time,
     /// When the last turn that found frames ended, if more are to be expected.
     pub(crate) last_burst: Option<Time>,
@@ -397,7 +408,7 @@ impl EventQueue {
     pub fn timeout(&mut self, span: Duration, user_data: u64) -> Result<OpKey, SubmitError> {
         self.admit(None)?;
         let key = self.insert(user_data, Request::Timeout)?;
-        self.timers.insert(clock::now().after(span), key);
+        self.timers.insert(self.clock.now().after(span), key);
         Ok(key)
     }
 

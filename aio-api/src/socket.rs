@@ -84,9 +84,6 @@ impl SocketTable {
         }
     }
 
-    pub(crate) fn has_dirty(&self) -> bool {
-        !self.dirty.is_empty()
-    }
 
     /// Moves the list of sockets to look at into `list`.
     pub(crate) fn take_dirty(&mut self, list: &mut Vec<SocketId>) {

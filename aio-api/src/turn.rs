@@ -8,7 +8,6 @@ use crate::queue::EventQueue;
 use naio_dma::Page;
 use naio_nic::{ExtentId, Health, RxFrame, TxPacket};
 use naio_stack::SocketId;
-use naio_sys::clock;
 use naio_sys::mark;
 use std::time::Duration;
 
@@ -31,7 +30,7 @@ pub(crate) struct Batches {
 impl EventQueue {
     /// A turn, after a pause for a burst to gather if one is under way.
     pub(crate) fn turn_paced(&mut self) {
-        if let Some(since) = self.last_burst {
+        if let Some(since) = self.last_burst.filter(|_| self.clock.runs()) {
             let looks = self.pace.gather(since);
             self.counters.turns += looks;
             self.counters.empty_turns += looks;
@@ -42,7 +41,7 @@ impl EventQueue {
     /// Reap, ingest, timers, operations, egress, post, ring: once.
     pub(crate) fn turn(&mut self) {
         mark::mark::<{ mark::TURN_BEGINS }>();
-        self.now = clock::now();
+        self.now = self.clock.now();
         self.check_health();
         let released = self.reap_tx();
         let frames = self.reap_rx();
@@ -152,7 +151,7 @@ impl EventQueue {
 
 impl Drop for EventQueue {
     fn drop(&mut self) {
-        self.now = clock::now();
+        self.now = self.clock.now();
         self.reset_all();
     }
 }

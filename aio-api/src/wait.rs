@@ -3,7 +3,7 @@
 use crate::completion::Completion;
 use crate::error::WaitError;
 use crate::queue::EventQueue;
-use naio_sys::clock::{self, Time};
+use naio_sys::clock::Time;
 use std::time::Duration;
 
 /// How long to wait, and for how much.
@@ -44,7 +44,7 @@ impl EventQueue {
     /// [`WaitError`] if what is waited for can never come. Nothing is lost: completions that exist
     /// are always handed out first.
     pub fn wait(&mut self, completions: &mut Vec<Completion>, wait: Wait) -> Result<usize, WaitError> {
-        let deadline = wait.within.map_or(Time::FAR_FUTURE, |within| clock::now().after(within));
+        let deadline = wait.within.map_or(Time::FAR_FUTURE, |within| self.clock.now().after(within));
         loop {
             self.turn_paced();
             let over = self.now() >= deadline;

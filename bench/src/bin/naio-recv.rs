@@ -344,6 +344,6 @@ fn totals(counters: &Counters) -> std::collections::BTreeMap<String, u64> {
         ("tx_deferred", counters.queue.tx_deferred),
     ];
     let stack = counters.stack.by_name();
-    let stack = stack.iter().map(|(name, value)| (format!("stack_{name}"), *value));
+    let stack = stack.into_iter().map(|(name, value)| (format!("stack_{name}"), value));
     named.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(stack).collect()
 }

@@ -1,5 +1,7 @@
 //! The one clock. Everything else takes the time as a parameter, so that a test can own it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// A point of monotonic time, in microseconds since an arbitrary start that is the same for the
@@ -50,6 +52,33 @@ pub fn now() -> Time {
     let t = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     // The monotonic clock starts at boot: neither part is ever negative.
     Time(t.tv_sec as u64 * 1_000_000 + t.tv_nsec as u64 / 1_000)
+}
+
+/// Where a program takes its time from: the machine, or a simulation that moves it by hand.
+#[derive(Clone, Debug, Default)]
+pub enum Clock {
+    /// [`now`].
+    #[default]
+    Monotonic,
+    /// The microseconds in the counter, which only the simulation moves, and never backwards.
+    Manual(Arc<AtomicU64>),
+}
+
+impl Clock {
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        match self {
+            Clock::Monotonic => now(),
+            Clock::Manual(micros) => Time(micros.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Whether time passes by itself, so that waiting for it makes sense.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        matches!(self, Clock::Monotonic)
+    }
 }
 
 /// CPU time that the calling thread has used, user and kernel together.

@@ -68,10 +68,10 @@ pub struct Config {
 }
 
 impl Default for Config {
-    /// 512 descriptors each way, as many spare pages, six seconds for the link (VirtualBox needs
+    /// 1024 receive and 512 transmit descriptors, 512 spare pages, six seconds for the link (VirtualBox needs
     /// five).
     fn default() -> Config {
-        Config { rx_ring: 512, tx_ring: 512, rx_spare: 512, link_within: Duration::from_secs(6) }
+        Config { rx_ring: 1024, tx_ring: 512, rx_spare: 512, link_within: Duration::from_secs(6) }
     }
 }
 
