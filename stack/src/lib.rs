@@ -1,1 +1,166 @@
-//! To be written.
+//! TCP/IP without input or output of its own: frames and time come in, packets and readiness go out.
+//!
+//! [`Stack`] never calls anybody, never waits and never looks at a clock; the event queue's turn
+//! carries things to it and from it. Around an unmodified smoltcp, which keeps sequence numbers,
+//! windows and timers of TCP, this crate does everything else itself, at a cost that does not grow
+//! with the number of connections.
+//!
+//! A received frame walks `ingest` → `ether` → `neighbor` (ARP) or `ipv4` (every length and checksum
+//! proved) → `icmp` or `demux` (whose segment) → `guard` (what smoltcp must not see) → `flow` (one
+//! smoltcp socket set per connection, through `port`). What belongs to nobody goes to `listen` or
+//! gets a `reset`. A sent byte walks `socket` → `flow` → `egress` (dirty connections, `timers`, the
+//! next hop from `route` and `neighbor`) → `port` → `outbox` (frame, checksum) → `extent` (the page
+//! that the packet refers to until the driver gives it back). `config` holds every limit and
+//! `counters` shows each one that was reached; `secret` and `hash` keep strangers from guessing.
+//!
+//! IPv4 and TCP only: no fragments, IPv6, UDP or DHCP yet.
+#![forbid(unsafe_code)]
+
+mod config;
+mod counters;
+mod demux;
+mod egress;
+mod ether;
+mod extent;
+mod flow;
+mod guard;
+mod hash;
+mod icmp;
+mod ingest;
+mod ipv4;
+mod limit;
+mod listen;
+mod neighbor;
+mod outbox;
+mod port;
+mod reset;
+mod ring;
+mod route;
+mod secret;
+mod slab;
+mod socket;
+mod status;
+mod timers;
+
+pub use config::{Config, ConfigError};
+pub use counters::Counters;
+pub use ring::RingLen;
+pub use status::{
+    ConnectError, Failure, ListenError, ListenerId, Phase, RecvError, SendError, SocketError, SocketId,
+    SocketOptions, SocketStatus,
+};
+
+use naio_dma::Pool;
+use naio_nic::{Caps, TxPacket};
+use naio_sys::clock::Time;
+use smoltcp::iface::Interface;
+use smoltcp::phy::DeviceCapabilities;
+use smoltcp::wire::{HardwareAddress, IpCidr};
+use std::collections::VecDeque;
+
+/// A TCP/IP host with one card and one address.
+///
+/// Use from one thread; it may move between threads. A turn calls [`release`](Stack::release),
+/// [`ingest`](Stack::ingest), [`expire`](Stack::expire), then does what its users asked for, then
+/// [`egress`](Stack::egress). Time never goes backwards: an earlier `now` counts as the latest one.
+pub struct Stack {
+    config: Config,
+    route: route::Route,
+    key: hash::Key,
+    now: Time,
+    iface: Interface,
+    caps: DeviceCapabilities,
+    flows: slab::Slab<flow::Flow>,
+    demux: demux::Demux,
+    listeners: slab::Slab<listen::Listener>,
+    neighbors: neighbor::Neighbors,
+    outbox: outbox::Outbox,
+    wheel: timers::Wheel,
+    /// Answers that wait for the next egress.
+    replies: Vec<TxPacket>,
+    /// Connections with something for the next egress.
+    dirty: VecDeque<u32>,
+    /// Connections that wait for a next hop.
+    waiting: Vec<u32>,
+    /// Connections whose users may have something to notice.
+    touched: Vec<u32>,
+    /// Kept for its memory.
+    expired: Vec<u32>,
+    resets: limit::RateLimit,
+    echoes: limit::RateLimit,
+    counters: Counters,
+}
+
+impl Stack {
+    /// A stack for one card. It takes every free page of `tx_pool`, each long enough for a frame of
+    /// the card's MTU. `secret` keys the connection table, sequence numbers and ports: 16 bytes that
+    /// nobody else knows, new for each start.
+    ///
+    /// # Errors
+    /// A configuration that cannot work; see [`ConfigError`].
+    pub fn new(
+        config: Config,
+        caps: &Caps,
+        tx_pool: Pool,
+        secret: [u8; 16],
+        now: Time,
+    ) -> Result<Stack, ConfigError> {
+        let route = config.check(caps.mtu, tx_pool.page_len(), tx_pool.idle_count())?;
+        let key = hash::Key::new(secret);
+        let device = port::capabilities(caps.mtu);
+        let seed = key.prf(&[now.as_micros()]);
+        Ok(Stack {
+            iface: interface(&device, &route, seed),
+            flows: slab::Slab::new(config.sockets_max),
+            demux: demux::Demux::new(key),
+            listeners: slab::Slab::new(config.listeners_max),
+            neighbors: neighbor::Neighbors::new(&config, caps.mac, key),
+            outbox: outbox::Outbox::new(extent::Extents::new(tx_pool), caps),
+            wheel: timers::Wheel::new(now),
+            replies: Vec::with_capacity(config.replies_max),
+            dirty: VecDeque::new(),
+            waiting: Vec::new(),
+            touched: Vec::new(),
+            expired: Vec::new(),
+            resets: limit::RateLimit::new(config.resets_per_s, now),
+            echoes: limit::RateLimit::new(config.echoes_per_s, now),
+            counters: Counters::default(),
+            caps: device,
+            config,
+            route,
+            key,
+            now,
+        })
+    }
+
+    /// Everything counted so far.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Our address.
+    #[must_use]
+    pub fn address(&self) -> std::net::Ipv4Addr {
+        self.route.address()
+    }
+
+    /// An `Interface` for one handshake, which draws the sequence number that `seed` stands for.
+    pub(crate) fn interface(&self, seed: u64) -> Interface {
+        interface(&self.caps, &self.route, seed)
+    }
+}
+
+fn interface(caps: &DeviceCapabilities, route: &route::Route, seed: u64) -> Interface {
+    let mut config = smoltcp::iface::Config::new(HardwareAddress::Ip);
+    config.random_seed = seed;
+    let mut iface = Interface::new(config, &mut port::Plan(caps), smoltcp::time::Instant::ZERO);
+    iface.update_ip_addrs(|addresses| {
+        // The list is empty and holds at least one.
+        let _ = addresses.push(IpCidr::new(route.address().into(), route.prefix_len()));
+    });
+    iface
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+//! What the stack counted. Every frame that came in is in exactly one `rx_*` or `drop_*` counter;
+//! every limit that was reached shows.
+
+/// Counters since the stack was made. They only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Frames taken in. The sum of the `rx_*` below and of all `drop_*`.
+    pub frames: u64,
+    /// ARP packets that meant something to us.
+    pub rx_arp: u64,
+    /// ICMP echo requests answered.
+    pub rx_icmp_echo: u64,
+    /// TCP segments handed to their connection.
+    pub rx_tcp: u64,
+
+    /// Shorter than an Ethernet header, or not inside its page.
+    pub drop_ether_length: u64,
+    /// Neither our station address nor broadcast.
+    pub drop_ether_address: u64,
+    /// Neither IPv4 nor ARP.
+    pub drop_ether_type: u64,
+    /// ARP of another kind than IPv4 over Ethernet, or with impossible addresses.
+    pub drop_arp_malformed: u64,
+    /// ARP that does not concern us, or that we had not asked for.
+    pub drop_arp_unasked: u64,
+    /// ARP that would have replaced a fresh entry, or claims our own address.
+    pub drop_arp_conflict: u64,
+    /// IPv4 header lengths or version that do not fit the frame.
+    pub drop_ip_header: u64,
+    /// IPv4 header checksum wrong.
+    pub drop_ip_checksum: u64,
+    /// IPv4 fragments: not reassembled yet.
+    pub drop_ip_fragment: u64,
+    /// Not for our address, or unicast IP in a broadcast frame.
+    pub drop_ip_destination: u64,
+    /// A source that no host may have: broadcast, multicast, loopback, "this network", ourselves.
+    pub drop_ip_source: u64,
+    /// A protocol nobody here speaks.
+    pub drop_ip_protocol: u64,
+    /// ICMP with a wrong checksum or length.
+    pub drop_icmp_malformed: u64,
+    /// ICMP other than echo requests.
+    pub drop_icmp_type: u64,
+    /// Echo requests beyond the rate limit, or without a page for the answer.
+    pub drop_icmp_limit: u64,
+    /// TCP header lengths, ports or flags that make no sense.
+    pub drop_tcp_header: u64,
+    /// TCP checksum wrong.
+    pub drop_tcp_checksum: u64,
+    /// Segments for nobody; `tx_reset` says how many were answered.
+    pub drop_tcp_unknown: u64,
+    /// SYNs beyond a listener's backlog.
+    pub drop_tcp_backlog: u64,
+    /// SYNs without a free place for a connection.
+    pub drop_tcp_sockets: u64,
+    /// Data beyond the ring, whatever window a peer believed in (guard a).
+    pub drop_tcp_beyond_ring: u64,
+    /// SYNs without ACK to a connection that is opening itself (guard e).
+    pub drop_tcp_simultaneous: u64,
+    /// Segments for a connection that has not sent its SYN.
+    pub drop_tcp_early: u64,
+    /// Repeated acknowledgments while only our FIN is outstanding (guard c).
+    pub drop_tcp_repeated_ack: u64,
+
+    /// Packets made for the card, of all kinds.
+    pub tx_packets: u64,
+    /// Resets sent for segments that belong to nobody.
+    pub tx_reset: u64,
+    /// Resets not sent because of the rate limit.
+    pub tx_reset_limited: u64,
+    /// ARP requests sent.
+    pub tx_arp_request: u64,
+    /// Replies not sent because too many were waiting.
+    pub tx_replies_full: u64,
+    /// Packets lost for want of a page (like loss on the wire: TCP repeats them).
+    pub tx_no_page: u64,
+    /// Packets lost because the next hop's station address was not known.
+    pub tx_unresolved: u64,
+    /// Packets lost because they were larger than the MTU. Always a bug.
+    pub tx_too_long: u64,
+    /// References that the driver gave back without having them. Always a bug.
+    pub tx_strange_extent: u64,
+
+    /// Connections that were opened from here.
+    pub connects: u64,
+    /// Connections that were accepted from others.
+    pub accepts: u64,
+    /// Connections that ended because the peer reset them or refused.
+    pub resets: u64,
+    /// Connections given up: nothing heard for too long, or no next hop.
+    pub timeouts: u64,
+    /// Closed connections cut short because they lingered too long, or to make room.
+    pub lingers_cut: u64,
+    /// Neighbours forgotten to make room.
+    pub neighbors_evicted: u64,
+    /// Requests directed at us whose sender a fresh entry knows under another station address.
+    pub neighbors_contested: u64,
+    /// Neighbours that did not answer.
+    pub neighbors_failed: u64,
+    /// Visits to a connection that reached the bound on packets per visit.
+    pub egress_bounded: u64,
+    /// Window acknowledgments repaired (guard d).
+    pub zero_window_repaired: u64,
+}
+
+impl Counters {
+    /// Frames accounted for: always equal to [`Counters::frames`] between calls.
+    #[must_use]
+    pub fn accounted(&self) -> u64 {
+        self.rx_arp
+            + self.rx_icmp_echo
+            + self.rx_tcp
+            + self.drop_ether_length
+            + self.drop_ether_address
+            + self.drop_ether_type
+            + self.drop_arp_malformed
+            + self.drop_arp_unasked
+            + self.drop_arp_conflict
+            + self.drop_ip_header
+            + self.drop_ip_checksum
+            + self.drop_ip_fragment
+            + self.drop_ip_destination
+            + self.drop_ip_source
+            + self.drop_ip_protocol
+            + self.drop_icmp_malformed
+            + self.drop_icmp_type
+            + self.drop_icmp_limit
+            + self.drop_tcp_header
+            + self.drop_tcp_checksum
+            + self.drop_tcp_unknown
+            + self.drop_tcp_backlog
+            + self.drop_tcp_sockets
+            + self.drop_tcp_beyond_ring
+            + self.drop_tcp_simultaneous
+            + self.drop_tcp_early
+            + self.drop_tcp_repeated_ack
+    }
+}

@@ -1,0 +1,222 @@
+//! From the connections to the card, and everything that happens because time passes.
+//!
+//! Hands on packets: waiting replies, ARP requests, and whatever smoltcp emits for connections that
+//! are dirty (something came in, a user did something, a timer is due). One visit per connection
+//! and burst, bounded; a connection whose next hop is not known is not visited at all, so smoltcp
+//! never meets a device that refuses (guard b).
+
+use crate::Stack;
+use crate::ether;
+use crate::flow::{Owner, instant, time};
+use crate::neighbor::Resolution;
+use crate::port::Port;
+use crate::status::Failure;
+use naio_nic::{ExtentId, TxPacket};
+use naio_sys::clock::Time;
+use smoltcp::iface::PollResult;
+use smoltcp::socket::tcp::State;
+use std::time::Duration;
+
+/// How long smoltcp stays in TIME-WAIT (its `CLOSE_DELAY`).
+const TIME_WAIT: Duration = Duration::from_secs(10);
+/// How often a connection that has to wait for something outside is looked at.
+const RECHECK: Duration = Duration::from_secs(1);
+
+impl Stack {
+    /// Appends packets for the card, at most `room`, in the order they are to leave. What finds no
+    /// room, or no free page, stays for the next call.
+    pub fn egress(&mut self, now: Time, room: usize, out: &mut Vec<TxPacket>) {
+        self.now = self.now.max(now);
+        let end = out.len() + room;
+        let replies = self.replies.len().min(room);
+        out.extend(self.replies.drain(..replies));
+        self.egress_requests(end, out);
+        for _ in 0..self.dirty.len() {
+            if out.len() >= end || self.outbox.extents.idle() == 0 {
+                break;
+            }
+            let Some(index) = self.dirty.pop_front() else { break };
+            self.visit(index, end, out);
+        }
+        self.egress_requests(end, out);
+    }
+
+    fn egress_requests(&mut self, end: usize, out: &mut Vec<TxPacket>) {
+        while out.len() < end {
+            let Some((to, request)) = self.neighbors.next_request() else { break };
+            self.counters.tx_arp_request += 1;
+            self.outbox.other(out, &mut self.counters, (to, ether::TYPE_ARP), &request);
+        }
+    }
+
+    fn visit(&mut self, index: u32, end: usize, out: &mut Vec<TxPacket>) {
+        let now = self.now;
+        let Some(flow) = self.flows.at_mut(index) else { return };
+        if !std::mem::take(&mut flow.dirty) || !flow.bound {
+            return;
+        }
+        if flow.is_outstanding() {
+            let since = flow.outstanding_since.get_or_insert(now);
+            if now.since((*since).max(flow.heard)) > self.config.user_timeout {
+                return self.give_up(index, Failure::TimedOut);
+            }
+        }
+        match self.neighbors.resolve(now, flow.next_hop, &mut self.counters) {
+            Resolution::Known(mac) => flow.mac = Some(mac),
+            Resolution::Failed if flow.unsent => return self.give_up(index, Failure::Unreachable),
+            Resolution::Pending | Resolution::Failed => {
+                if !flow.waiting {
+                    flow.waiting = true;
+                    self.waiting.push(index);
+                }
+                let recheck = now.after(RECHECK);
+                self.wheel.set(index, Some(flow.limit.map_or(recheck, |limit| limit.min(recheck))));
+                return;
+            }
+        }
+        if flow.unsent {
+            self.start(index);
+        }
+        self.emit(index, end, out);
+    }
+
+    /// Tells smoltcp to connect; its SYN leaves in the same visit.
+    fn start(&mut self, index: u32) {
+        let now = self.now;
+        let Some(flow) = self.flows.at_mut(index) else { return };
+        let Some(key) = flow.key else { return };
+        flow.unsent = false;
+        flow.heard = now;
+        let seed = flow.seed(self.key, now);
+        let mut iface = self.interface(seed);
+        let Some(flow) = self.flows.at_mut(index) else { return };
+        // The socket is closed and the addresses were checked by `connect`: it has no reason to
+        // refuse, and if it did, the connect timeout would end it.
+        let _ = flow.socket_mut().connect(iface.context(), key.remote(), key.local());
+    }
+
+    /// Lets smoltcp send what it wants to send, boundedly (guard d), and arms the timer.
+    fn emit(&mut self, index: u32, end: usize, out: &mut Vec<TxPacket>) {
+        let now = self.now;
+        let at = instant(now);
+        let Some(flow) = self.flows.at_mut(index) else { return };
+        if flow.state() == State::TimeWait
+            && flow.owner == Owner::User
+            && flow.socket().recv_queue() > 0
+            && now >= flow.time_wait_since.after(TIME_WAIT)
+        {
+            // At the end of TIME-WAIT smoltcp clears its rings; the user has not read them yet.
+            self.wheel.set(index, Some(now.after(RECHECK)));
+            return;
+        }
+        let mut port = Port {
+            received: None,
+            packets: out,
+            outbox: &mut self.outbox,
+            counters: &mut self.counters,
+            caps: &self.caps,
+            to: flow.mac,
+            acked: None,
+        };
+        let bound = end.min(port.packets.len() + self.config.egress_per_visit);
+        let mut done = false;
+        while !done && port.packets.len() < bound && port.outbox.extents.idle() > 0 {
+            done = self.iface.poll_egress(at, &mut port, &mut flow.set) == PollResult::None;
+        }
+        let acked = port.acked;
+        flow.announced(acked);
+        if flow.state() == State::Closed && flow.socket().local_endpoint().is_none() {
+            self.finish(index);
+            return;
+        }
+        if !done {
+            self.counters.egress_bounded += 1;
+            self.mark_dirty(index);
+            return;
+        }
+        let due = self.iface.poll_at(at, &flow.set).map(time);
+        let due = match (due, flow.limit) {
+            (Some(due), Some(limit)) => Some(due.min(limit)),
+            (due, limit) => due.or(limit),
+        };
+        // "Now" again, though it has nothing to send: a moment later, never in a tight loop.
+        self.wheel.set(index, due.map(|due| due.max(now)));
+    }
+
+    /// A connection ends because nothing is heard.
+    fn give_up(&mut self, index: u32, failure: Failure) {
+        self.counters.timeouts += 1;
+        self.break_off(index, Some(failure));
+    }
+
+    /// Lets time pass: timers that are due, questions to neighbours, connections that took too long.
+    pub fn expire(&mut self, now: Time) {
+        self.now = self.now.max(now);
+        self.neighbors.expire(now, &mut self.counters);
+        if self.neighbors.take_changed() {
+            self.wake_waiting();
+        }
+        let mut expired = std::mem::take(&mut self.expired);
+        self.wheel.expire(now, &mut expired);
+        for index in expired.drain(..) {
+            self.expire_flow(index);
+        }
+        self.expired = expired;
+    }
+
+    fn expire_flow(&mut self, index: u32) {
+        let now = self.now;
+        let Some(flow) = self.flows.at_mut(index) else { return };
+        if flow.limit.is_none_or(|limit| limit > now) {
+            self.mark_dirty(index);
+            // smoltcp may change state by its timers alone.
+            self.touch(index);
+            return;
+        }
+        flow.limit = None;
+        match flow.owner {
+            Owner::User => self.give_up(index, Failure::TimedOut),
+            // Nobody knows of it but a peer that never answered.
+            Owner::Listener(_) => self.finish(index),
+            Owner::Nobody => {
+                self.counters.lingers_cut += 1;
+                self.break_off(index, None);
+            }
+        }
+    }
+
+    /// Connections that wait for a next hop are looked at again.
+    pub(crate) fn wake_waiting(&mut self) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        for index in waiting.drain(..) {
+            if let Some(flow) = self.flows.at_mut(index) {
+                flow.waiting = false;
+                self.mark_dirty(index);
+            }
+        }
+        self.waiting = waiting;
+    }
+
+    /// Takes back what the driver is done with; `extents` is empty afterwards.
+    pub fn release(&mut self, extents: &mut Vec<ExtentId>) {
+        for extent in extents.drain(..) {
+            if !self.outbox.extents.release(extent) {
+                self.counters.tx_strange_extent += 1;
+            }
+        }
+    }
+
+    /// When [`expire`](Stack::expire) and [`egress`](Stack::egress) next have something to do though
+    /// nothing arrives: a time that has passed if they have now, `None` if never. It may be early by
+    /// up to a second, never late.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Time> {
+        if !self.dirty.is_empty() || !self.replies.is_empty() || self.neighbors.has_requests() {
+            return Some(self.now);
+        }
+        match (self.wheel.next(), self.neighbors.next_deadline()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+}

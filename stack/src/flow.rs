@@ -1,0 +1,214 @@
+//! One connection: a smoltcp socket in a set of its own, and what we know beside it.
+//!
+//! Receives nothing by itself: `ingest`, `egress` and `socket` act on it. A set of one socket costs
+//! the same however many connections there are.
+
+use crate::demux::FlowKey;
+use crate::secret;
+use crate::status::{Failure, Phase, SocketOptions, SocketStatus};
+use naio_nic::Mac;
+use naio_sys::clock::Time;
+use smoltcp::iface::{SocketHandle, SocketSet, SocketStorage};
+use smoltcp::socket::tcp::{self, State};
+use smoltcp::time::Instant;
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// Who holds the name of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    User,
+    /// Not accepted yet; the listener's index.
+    Listener(u32),
+    /// Closed by its user; it lives until its last segments are exchanged.
+    Nobody,
+}
+
+/// What a user would notice. Totals, so that equal amounts at different times still differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    phase: Phase,
+    received: u64,
+    acknowledged: u64,
+    finished: bool,
+    failure: Option<Failure>,
+}
+
+pub(crate) struct Flow {
+    pub(crate) set: SocketSet<'static>,
+    handle: SocketHandle,
+    /// Capacity of the receive ring.
+    pub(crate) rx_len: usize,
+    pub(crate) key: Option<FlowKey>,
+    /// Whether the key is in the table: false before `connect` and after the end.
+    pub(crate) bound: bool,
+    pub(crate) owner: Owner,
+    pub(crate) next_hop: Ipv4Addr,
+    /// Where the last visit found the next hop; replies between visits go there.
+    pub(crate) mac: Option<Mac>,
+    /// `connect` was called and smoltcp does not know yet: the next hop is being asked for. The SYN
+    /// leaves in the very visit that tells smoltcp (guard e).
+    pub(crate) unsent: bool,
+    pub(crate) dirty: bool,
+    pub(crate) waiting: bool,
+    pub(crate) touched: bool,
+    /// The peer's FIN has been accepted. Sticky: smoltcp forgets at the end of TIME-WAIT.
+    pub(crate) finished: bool,
+    pub(crate) failure: Option<Failure>,
+    /// When patience with the present state ends.
+    pub(crate) limit: Option<Time>,
+    /// When the peer was last heard.
+    pub(crate) heard: Time,
+    /// Since when something of ours is outstanding.
+    pub(crate) outstanding_since: Option<Time>,
+    pub(crate) time_wait_since: Time,
+    /// Bytes that the user has received.
+    pub(crate) consumed: u64,
+    /// Bytes that the user has sent.
+    pub(crate) enqueued: u64,
+    /// Bytes received by the user since our last segment told the peer about the window.
+    pub(crate) unannounced: usize,
+    /// The last acknowledgment number we sent (the peer's first sequence number at first).
+    pub(crate) acked: Option<u32>,
+    /// Acknowledgment number and window of the peer's last segment.
+    pub(crate) heard_ack: Option<(u32, u16)>,
+    reported: Progress,
+}
+
+impl Flow {
+    pub(crate) fn new(options: SocketOptions, owner: Owner, now: Time) -> Flow {
+        let ring = |len: usize| tcp::SocketBuffer::new(vec![0; len]);
+        let mut socket = tcp::Socket::new(ring(options.rx_ring.bytes()), ring(options.tx_ring.bytes()));
+        // One acknowledgment for each burst: a visit follows every burst anyway.
+        socket.set_ack_delay(None);
+        socket.set_nagle_enabled(false);
+        let mut set = SocketSet::new(vec![SocketStorage::EMPTY]);
+        let handle = set.add(socket);
+        Flow {
+            set,
+            handle,
+            rx_len: options.rx_ring.bytes(),
+            key: None,
+            bound: false,
+            owner,
+            next_hop: Ipv4Addr::UNSPECIFIED,
+            mac: None,
+            unsent: false,
+            dirty: false,
+            waiting: false,
+            touched: false,
+            finished: false,
+            failure: None,
+            limit: None,
+            heard: now,
+            outstanding_since: None,
+            time_wait_since: now,
+            consumed: 0,
+            enqueued: 0,
+            unannounced: 0,
+            acked: None,
+            heard_ack: None,
+            reported: Progress::default(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn socket(&self) -> &tcp::Socket<'static> {
+        self.set.get(self.handle)
+    }
+
+    #[inline]
+    pub(crate) fn socket_mut(&mut self) -> &mut tcp::Socket<'static> {
+        self.set.get_mut(self.handle)
+    }
+
+    #[inline]
+    pub(crate) fn state(&self) -> State {
+        self.socket().state()
+    }
+
+    /// Whether the peer's answer to something is missing: data, or our FIN.
+    pub(crate) fn is_outstanding(&self) -> bool {
+        let socket = self.socket();
+        let fin = matches!(socket.state(), State::FinWait1 | State::Closing | State::LastAck);
+        self.bound && (fin || socket.send_queue() > 0)
+    }
+
+    /// A segment has left with this acknowledgment number and the window of this moment.
+    #[inline]
+    pub(crate) fn announced(&mut self, acked: Option<u32>) {
+        if acked.is_some() {
+            self.acked = acked;
+            self.unannounced = 0;
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        if !self.bound {
+            return Phase::Closed;
+        }
+        if self.unsent {
+            return Phase::Connecting;
+        }
+        match self.state() {
+            State::Closed | State::Listen => Phase::Closed,
+            State::SynSent => Phase::Connecting,
+            State::SynReceived => Phase::SynReceived,
+            State::Established => Phase::Established,
+            State::FinWait1 => Phase::FinWait1,
+            State::FinWait2 => Phase::FinWait2,
+            State::CloseWait => Phase::CloseWait,
+            State::Closing => Phase::Closing,
+            State::LastAck => Phase::LastAck,
+            State::TimeWait => Phase::TimeWait,
+        }
+    }
+
+    pub(crate) fn status(&self) -> SocketStatus {
+        let socket = self.socket();
+        let open = self.bound && socket.may_send();
+        let address = |(ip, port): (Ipv4Addr, u16)| SocketAddr::new(ip.into(), port);
+        SocketStatus {
+            phase: self.phase(),
+            readable: socket.recv_queue(),
+            writable: if open { socket.send_capacity() - socket.send_queue() } else { 0 },
+            unacknowledged: socket.send_queue(),
+            recv_finished: self.finished,
+            failure: self.failure,
+            local: self.key.map(|key| address(key.local())),
+            remote: self.key.map(|key| address(key.remote())),
+        }
+    }
+
+    /// Whether a user would notice a difference to the last call that said so.
+    pub(crate) fn take_progress(&mut self) -> bool {
+        let socket = self.socket();
+        let progress = Progress {
+            phase: self.phase(),
+            received: self.consumed + socket.recv_queue() as u64,
+            acknowledged: self.enqueued - (socket.send_queue() as u64).min(self.enqueued),
+            finished: self.finished,
+            failure: self.failure,
+        };
+        let changed = progress != self.reported;
+        self.reported = progress;
+        changed
+    }
+
+    /// The seed with which smoltcp draws the initial sequence number we want.
+    pub(crate) fn seed(&self, key: crate::hash::Key, now: Time) -> u64 {
+        self.key.map_or(0, |flow| secret::seed_for(secret::initial_seq(key, now, flow)))
+    }
+}
+
+/// A time as smoltcp takes it.
+#[inline]
+pub(crate) fn instant(now: Time) -> Instant {
+    // 2^62 µs are more than 100 000 years, and leave room for additions.
+    Instant::from_micros(now.as_micros().min(1 << 62) as i64)
+}
+
+/// A time of smoltcp's as ours.
+#[inline]
+pub(crate) fn time(at: Instant) -> Time {
+    Time::from_micros(u64::try_from(at.total_micros()).unwrap_or(0))
+}

@@ -1,0 +1,348 @@
+//! From the card to the connections: each frame is taken apart, checked, and handed to whom it is
+//! for, or dropped into a counter with a name.
+//!
+//! Receives frames in pages and hands every page back. Replies that arise on the way (ARP, echo,
+//! reset, immediate acknowledgments) wait for the next egress, boundedly.
+
+use crate::Stack;
+use crate::demux::FlowKey;
+use crate::ether;
+use crate::flow::{Owner, instant};
+use crate::guard::{self, Verdict};
+use crate::icmp::{self, Icmp};
+use crate::ipv4::{self, ACK, Malformed, PROTOCOL_ICMP, PROTOCOL_TCP, Packet, RST, SYN, Tcp};
+use crate::listen;
+use crate::neighbor::Arp;
+use crate::port::Port;
+use crate::reset;
+use crate::status::Failure;
+use naio_dma::{Page, Pool};
+use naio_nic::{Mac, RxChecksum, RxFrame};
+use naio_sys::clock::Time;
+use smoltcp::iface::Interface;
+use smoltcp::socket::tcp::State;
+use smoltcp::wire::IpListenEndpoint;
+
+impl Stack {
+    /// Takes in all frames, oldest first; their pages (of `rx_pool`) are appended to `spare`. What
+    /// they changed shows in [`ready`](Stack::ready); what answers them leaves with the next
+    /// [`egress`](Stack::egress).
+    ///
+    /// # Panics
+    /// If a page is not one of `rx_pool`.
+    pub fn ingest(&mut self, now: Time, rx_pool: &Pool, frames: &mut Vec<RxFrame>, spare: &mut Vec<Page>) {
+        self.now = self.now.max(now);
+        for frame in frames.drain(..) {
+            self.counters.frames += 1;
+            let (start, len) = (usize::from(frame.offset), usize::from(frame.len));
+            match rx_pool.bytes(&frame.page).get(start..start + len) {
+                Some(bytes) => self.frame(bytes, frame.checksum == RxChecksum::Good),
+                None => self.counters.drop_ether_length += 1,
+            }
+            spare.push(frame.page);
+        }
+        if self.neighbors.take_changed() {
+            self.wake_waiting();
+        }
+    }
+
+    fn frame(&mut self, bytes: &[u8], verified: bool) {
+        let Some(frame) = ether::parse(bytes) else {
+            self.counters.drop_ether_length += 1;
+            return;
+        };
+        let for_us = frame.destination == self.outbox.mac;
+        if !for_us && frame.destination != Mac::BROADCAST {
+            self.counters.drop_ether_address += 1;
+            return;
+        }
+        match frame.ether_type {
+            ether::TYPE_IPV4 => self.ipv4(frame.payload, verified, for_us, frame.source),
+            ether::TYPE_ARP => self.arp(frame.payload),
+            _ => self.counters.drop_ether_type += 1,
+        }
+    }
+
+    fn arp(&mut self, packet: &[u8]) {
+        match self.neighbors.ingest(self.now, packet, &mut self.counters) {
+            Arp::Learned => self.counters.rx_arp += 1,
+            Arp::Malformed => self.counters.drop_arp_malformed += 1,
+            Arp::Unasked => self.counters.drop_arp_unasked += 1,
+            Arp::Conflict => self.counters.drop_arp_conflict += 1,
+            Arp::Answer(to, answer) => {
+                self.counters.rx_arp += 1;
+                if self.replies_are_full() {
+                    self.counters.tx_replies_full += 1;
+                    return;
+                }
+                let kind = (to, ether::TYPE_ARP);
+                self.outbox.other(&mut self.replies, &mut self.counters, kind, &answer);
+            }
+        }
+    }
+
+    fn ipv4(&mut self, bytes: &[u8], verified: bool, for_us: bool, station: Mac) {
+        let packet = match ipv4::parse(bytes, verified) {
+            Ok(packet) => packet,
+            Err(Malformed::Header) => return self.counters.drop_ip_header += 1,
+            Err(Malformed::Checksum) => return self.counters.drop_ip_checksum += 1,
+            Err(Malformed::Fragment) => return self.counters.drop_ip_fragment += 1,
+        };
+        // Unicast IP in a broadcast frame is nobody's (RFC 1122 3.3.6).
+        if !for_us || packet.destination != self.config.address {
+            return self.counters.drop_ip_destination += 1;
+        }
+        if !self.route.is_host(packet.source) {
+            return self.counters.drop_ip_source += 1;
+        }
+        match packet.protocol {
+            PROTOCOL_TCP => self.tcp(&packet, verified, station),
+            PROTOCOL_ICMP => self.icmp(&packet, station),
+            _ => self.counters.drop_ip_protocol += 1,
+        }
+    }
+
+    fn icmp(&mut self, packet: &Packet<'_>, station: Mac) {
+        match icmp::classify(packet) {
+            Icmp::Malformed => self.counters.drop_icmp_malformed += 1,
+            Icmp::Other => self.counters.drop_icmp_type += 1,
+            Icmp::EchoRequest => {
+                let len = icmp::reply_len(packet);
+                let room = !self.replies_are_full() && self.outbox.can_make(len);
+                if !room || !self.echoes.allows(self.now) {
+                    self.counters.drop_icmp_limit += 1;
+                    return;
+                }
+                self.counters.rx_icmp_echo += 1;
+                let (replies, counters) = (&mut self.replies, &mut self.counters);
+                self.outbox
+                    .ipv4(replies, counters, Some(station), len, |reply| icmp::write_reply(packet, reply));
+            }
+        }
+    }
+
+    #[inline]
+    fn tcp(&mut self, packet: &Packet<'_>, verified: bool, station: Mac) {
+        let Some(tcp) = ipv4::parse_tcp(packet.payload) else {
+            self.counters.drop_tcp_header += 1;
+            return;
+        };
+        if !verified && !ipv4::tcp_checksum_is_valid(packet) {
+            self.counters.drop_tcp_checksum += 1;
+            return;
+        }
+        let key = FlowKey::new((packet.destination, tcp.destination_port), (packet.source, tcp.source_port));
+        match self.demux.find(key) {
+            Some(index) if !self.makes_way(index, &tcp) => self.segment(index, packet, &tcp),
+            _ => self.stranger(key, packet, &tcp, station),
+        }
+    }
+
+    /// A SYN beyond everything a connection in TIME-WAIT has received opens a new one in its place
+    /// (RFC 9293 3.10.7.4, "TIME-WAIT STATE").
+    #[inline]
+    fn makes_way(&mut self, index: u32, tcp: &Tcp) -> bool {
+        if tcp.flags & (SYN | ACK | RST) != SYN {
+            return false;
+        }
+        let Some(flow) = self.flows.at(index) else { return true };
+        let newer = flow.acked.is_some_and(|acked| tcp.seq.wrapping_sub(acked) as i32 > 0);
+        let way = flow.state() == State::TimeWait && newer;
+        if way {
+            self.finish(index);
+        }
+        way
+    }
+
+    /// A segment for a connection we know.
+    #[inline]
+    fn segment(&mut self, index: u32, packet: &Packet<'_>, tcp: &Tcp) {
+        let Some(flow) = self.flows.at_mut(index) else { return };
+        let before = flow.state();
+        match guard::inspect(flow, before, tcp) {
+            Verdict::Pass => {}
+            Verdict::BeyondRing => return self.counters.drop_tcp_beyond_ring += 1,
+            Verdict::Simultaneous => return self.counters.drop_tcp_simultaneous += 1,
+            Verdict::Early => return self.counters.drop_tcp_early += 1,
+            Verdict::RepeatedAck => return self.counters.drop_tcp_repeated_ack += 1,
+        }
+        self.counters.rx_tcp += 1;
+        self.deliver(index, packet.bytes, None);
+        self.after_segment(index, before, packet, tcp);
+    }
+
+    /// Lets smoltcp see a packet; `iface` is the common one unless given.
+    #[inline]
+    fn deliver(&mut self, index: u32, packet: &[u8], iface: Option<&mut Interface>) {
+        let full = self.replies_are_full();
+        let Some(flow) = self.flows.at_mut(index) else { return };
+        let mut port = Port {
+            received: Some(packet),
+            packets: &mut self.replies,
+            outbox: &mut self.outbox,
+            counters: &mut self.counters,
+            caps: &self.caps,
+            to: if full { None } else { flow.mac },
+            acked: None,
+        };
+        let iface = iface.unwrap_or(&mut self.iface);
+        let _ = iface.poll_ingress_single(instant(self.now), &mut port, &mut flow.set);
+        let acked = port.acked;
+        flow.announced(acked);
+    }
+
+    /// What a segment changed: states, timers, who has something to notice.
+    #[inline]
+    fn after_segment(&mut self, index: u32, before: State, packet: &Packet<'_>, tcp: &Tcp) {
+        let now = self.now;
+        let Some(flow) = self.flows.at_mut(index) else { return };
+        let after = flow.state();
+        flow.heard = now;
+        flow.heard_ack = Some((tcp.ack, tcp.window));
+        if matches!(before, State::SynSent | State::Listen) && tcp.has(SYN) {
+            // Until our first acknowledgment leaves, the ring starts behind the SYN.
+            flow.acked = Some(tcp.seq.wrapping_add(1));
+        }
+        if flow.outstanding_since.is_some() && !flow.is_outstanding() {
+            flow.outstanding_since = None;
+        }
+        // A user that has closed takes no more data: the peer should know (RFC 1122 4.2.2.13).
+        if flow.owner == Owner::Nobody && flow.socket().recv_queue() > 0 {
+            return self.break_off(index, None);
+        }
+        if before != after && !self.after_transition(index, before, after, tcp) {
+            return;
+        }
+        if tcp.window == 0 && after == State::FinWait2 {
+            self.repair_zero_window(index, packet);
+        }
+        self.mark_dirty(index);
+        self.touch(index);
+    }
+
+    /// False if the connection ended.
+    fn after_transition(&mut self, index: u32, before: State, after: State, tcp: &Tcp) -> bool {
+        let now = self.now;
+        let Some(flow) = self.flows.at_mut(index) else { return false };
+        match after {
+            State::CloseWait | State::Closing | State::LastAck => flow.finished = true,
+            State::TimeWait => {
+                flow.finished = true;
+                flow.time_wait_since = now;
+                flow.limit = None;
+            }
+            _ => {}
+        }
+        match after {
+            State::Closed => {
+                if tcp.has(RST) {
+                    let failure = if before == State::SynSent { Failure::Refused } else { Failure::Reset };
+                    flow.failure = flow.failure.or(Some(failure));
+                    self.counters.resets += 1;
+                }
+                self.finish(index);
+                return false;
+            }
+            // smoltcp listens again after a reset in SYN-RECEIVED; our listeners do that themselves.
+            State::Listen => {
+                self.finish(index);
+                return false;
+            }
+            State::Established | State::CloseWait if before == State::SynReceived => self.established(index),
+            State::Established => flow.limit = None,
+            _ => {}
+        }
+        true
+    }
+
+    /// A passive open is complete: it waits to be accepted.
+    fn established(&mut self, index: u32) {
+        let Some(flow) = self.flows.at_mut(index) else { return };
+        flow.limit = None;
+        if let Owner::Listener(at) = flow.owner
+            && let Some(listener) = self.listeners.at_mut(at)
+        {
+            listener.embryonic = listener.embryonic.saturating_sub(1);
+            listener.queue.push_back(index);
+            self.counters.accepts += 1;
+        }
+    }
+
+    /// Guard (d): with a zero window, smoltcp enters FIN-WAIT-2 with its probe timer running and then
+    /// emits an acknowledgment on every visit, for ever. The same acknowledgment with a window of
+    /// one stops that timer; there is nothing left to send into the window.
+    fn repair_zero_window(&mut self, index: u32, packet: &Packet<'_>) {
+        let mut ack = [0; ipv4::HEADER_LEN + ipv4::TCP_HEADER_LEN];
+        // The header was parsed, so the payload holds at least that.
+        ack[ipv4::HEADER_LEN..].copy_from_slice(&packet.payload[..ipv4::TCP_HEADER_LEN]);
+        ipv4::write_header(&mut ack, packet.source, packet.destination, PROTOCOL_TCP);
+        ack[ipv4::HEADER_LEN + 12] = (ipv4::TCP_HEADER_LEN as u8 / 4) << 4;
+        ack[ipv4::HEADER_LEN + 13] = ACK;
+        ack[ipv4::HEADER_LEN + 15] = 1;
+        self.counters.zero_window_repaired += 1;
+        self.deliver(index, &ack, None);
+    }
+
+    /// A segment for nobody: a SYN for a listener opens a connection, the rest is reset.
+    fn stranger(&mut self, key: FlowKey, packet: &Packet<'_>, tcp: &Tcp, station: Mac) {
+        if tcp.flags & (SYN | ACK | RST) == SYN
+            && let Some(at) = listen::find(&self.listeners, tcp.destination_port)
+        {
+            return self.passive_open(at, key, packet, tcp);
+        }
+        self.counters.drop_tcp_unknown += 1;
+        if tcp.has(RST) {
+            return;
+        }
+        if self.replies_are_full() || !self.resets.allows(self.now) {
+            self.counters.tx_reset_limited += 1;
+            return;
+        }
+        self.counters.tx_reset += 1;
+        let (replies, counters) = (&mut self.replies, &mut self.counters);
+        self.outbox.ipv4(replies, counters, Some(station), reset::LEN, |reset| {
+            reset::write(packet, tcp, reset);
+        });
+    }
+
+    fn passive_open(&mut self, at: u32, key: FlowKey, packet: &Packet<'_>, tcp: &Tcp) {
+        if self.listeners.at(at).is_none_or(listen::Listener::is_full) {
+            self.counters.drop_tcp_backlog += 1;
+            return;
+        }
+        let Some(next_hop) = self.route.next_hop(packet.source) else {
+            self.counters.drop_ip_source += 1;
+            return;
+        };
+        let Some(name) = self.insert_flow(self.config.accepted, Owner::Listener(at)) else {
+            self.counters.drop_tcp_sockets += 1;
+            return;
+        };
+        let (now, index) = (self.now, name.index);
+        let Some(flow) = self.flows.at_mut(index) else { return };
+        flow.key = Some(key);
+        flow.bound = true;
+        flow.next_hop = next_hop;
+        flow.limit = Some(now.after(self.config.syn_received_timeout));
+        let endpoint = IpListenEndpoint { addr: Some(packet.destination.into()), port: tcp.destination_port };
+        // The socket is new and the port is not zero: there is no way for it to refuse.
+        let _ = flow.socket_mut().listen(endpoint);
+        let seed = flow.seed(self.key, now);
+        let mut iface = self.interface(seed);
+        self.demux.insert(key, index);
+        if let Some(listener) = self.listeners.at_mut(at) {
+            listener.embryonic += 1;
+        }
+        self.counters.rx_tcp += 1;
+        self.deliver(index, packet.bytes, Some(&mut iface));
+        if self.flows.at(index).is_some_and(|flow| flow.state() == State::SynReceived) {
+            self.after_segment(index, State::Listen, packet, tcp);
+        } else {
+            self.finish(index);
+        }
+    }
+
+    pub(crate) fn replies_are_full(&self) -> bool {
+        self.replies.len() >= self.config.replies_max
+    }
+}

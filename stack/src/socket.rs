@@ -1,0 +1,297 @@
+//! What users do with sockets. Nothing here waits, and nothing leaves before the next egress.
+
+use crate::Stack;
+use crate::demux::FlowKey;
+use crate::flow::{Flow, Owner};
+use crate::secret;
+use crate::slab::Name;
+use crate::status::{
+    ConnectError, Failure, RecvError, SendError, SocketError, SocketId, SocketOptions, SocketStatus,
+};
+use naio_sys::clock::Time;
+use smoltcp::socket::tcp::State;
+use std::net::SocketAddr;
+
+/// A window update is worth a packet once the user has taken this part of the ring since the last
+/// one (RFC 1122 4.2.3.3: no small advances).
+const WINDOW_UPDATE_PART: usize = 8;
+
+impl Stack {
+    /// A socket without a connection. If the table is full, the connection that has been in
+    /// TIME-WAIT for longest makes room.
+    ///
+    /// # Errors
+    /// [`SocketError::TooMany`].
+    pub fn socket(&mut self, options: SocketOptions) -> Result<SocketId, SocketError> {
+        self.insert_flow(options, Owner::User).map(SocketId).ok_or(SocketError::TooMany)
+    }
+
+    pub(crate) fn insert_flow(&mut self, options: SocketOptions, owner: Owner) -> Option<Name> {
+        if self.flows.is_full() && !self.evict_time_wait() {
+            return None;
+        }
+        self.flows.insert(Flow::new(options, owner, self.now))
+    }
+
+    fn evict_time_wait(&mut self) -> bool {
+        let oldest = self
+            .flows
+            .iter()
+            .filter(|(_, flow)| flow.owner == Owner::Nobody && flow.state() == State::TimeWait)
+            .min_by_key(|(_, flow)| flow.time_wait_since)
+            .map(|(index, _)| index);
+        let Some(index) = oldest else { return false };
+        self.counters.lingers_cut += 1;
+        self.finish(index);
+        true
+    }
+
+    /// Opens a connection to `remote`, from a local port that nobody can foresee. The outcome shows
+    /// in [`status`](Stack::status); the first packets leave with the next egress.
+    ///
+    /// # Errors
+    /// At once if it cannot even be tried; nothing has changed then.
+    pub fn connect(&mut self, now: Time, socket: SocketId, remote: SocketAddr) -> Result<(), ConnectError> {
+        self.now = self.now.max(now);
+        let index = self.flows.index(socket.0).ok_or(ConnectError::Stale)?;
+        let SocketAddr::V4(address) = remote else { return Err(ConnectError::Address(remote)) };
+        if address.port() == 0 || !self.route.is_host(*address.ip()) {
+            return Err(ConnectError::Address(remote));
+        }
+        let next_hop = self.route.next_hop(*address.ip()).ok_or(ConnectError::NoRoute(remote))?;
+        let flow = self.flows.at_mut(index).ok_or(ConnectError::Stale)?;
+        if flow.key.is_some() {
+            return Err(ConnectError::InUse);
+        }
+        let key_from = |port| FlowKey::new((self.config.address, port), (*address.ip(), address.port()));
+        let demux = &self.demux;
+        let port = secret::local_port(self.key, self.counters.connects, key_from(0), |port| {
+            demux.contains(key_from(port))
+        });
+        let key = key_from(port.ok_or(ConnectError::NoPort(remote))?);
+        flow.key = Some(key);
+        flow.bound = true;
+        flow.unsent = true;
+        flow.next_hop = next_hop;
+        flow.limit = Some(now.after(self.config.connect_timeout));
+        self.wheel.set(index, flow.limit);
+        self.demux.insert(key, index);
+        self.counters.connects += 1;
+        self.mark_dirty(index);
+        Ok(())
+    }
+
+    /// Takes bytes to be sent, as many as fit in the ring: copied. `Ok(0)` means that the ring is
+    /// full now, or that the connection is not established yet.
+    ///
+    /// # Errors
+    /// Nothing can be sent any more, or not without a connection.
+    pub fn send(&mut self, socket: SocketId, bytes: &[u8]) -> Result<usize, SendError> {
+        let index = self.flows.index(socket.0).ok_or(SendError::Stale)?;
+        let now = self.now;
+        let flow = self.flows.at_mut(index).ok_or(SendError::Stale)?;
+        if let Some(failure) = flow.failure {
+            return Err(failure.into());
+        }
+        if !flow.bound {
+            return Err(if flow.key.is_some() { SendError::Shutdown } else { SendError::NotConnected });
+        }
+        let taken = match flow.state() {
+            _ if flow.unsent => return Ok(0),
+            State::SynSent | State::SynReceived => return Ok(0),
+            // An error means a state in which nothing may be sent, and the only ones left are those
+            // after our FIN.
+            _ => flow.socket_mut().send_slice(bytes).map_err(|_| SendError::Shutdown)?,
+        };
+        if taken > 0 {
+            flow.enqueued += taken as u64;
+            flow.outstanding_since.get_or_insert(now);
+            self.mark_dirty(index);
+        }
+        Ok(taken)
+    }
+
+    /// Copies received bytes into `into`. `Ok(0)` means that there are none now.
+    ///
+    /// # Errors
+    /// [`RecvError::Finished`] after the last byte of a stream that the peer finished in order; else
+    /// why no more will come. Bytes that arrived before a failure are received first.
+    pub fn recv(&mut self, socket: SocketId, into: &mut [u8]) -> Result<usize, RecvError> {
+        let index = self.flows.index(socket.0).ok_or(RecvError::Stale)?;
+        let flow = self.flows.at_mut(index).ok_or(RecvError::Stale)?;
+        // smoltcp refuses only where its ring is empty and none of its states can fill it.
+        let taken = flow.socket_mut().recv_slice(into).unwrap_or(0);
+        if taken == 0 {
+            return match flow.failure {
+                _ if flow.socket().recv_queue() > 0 => Ok(0),
+                _ if flow.finished => Err(RecvError::Finished),
+                Some(failure) => Err(failure.into()),
+                None if !flow.bound => Err(RecvError::NotConnected),
+                None => Ok(0),
+            };
+        }
+        flow.consumed += taken as u64;
+        flow.unannounced += taken;
+        if flow.bound && flow.unannounced * WINDOW_UPDATE_PART >= flow.rx_len {
+            self.mark_dirty(index);
+        }
+        Ok(taken)
+    }
+
+    /// Closes our half: FIN after everything that was sent. Receiving goes on. Again is no error.
+    ///
+    /// # Errors
+    /// The name is stale, or there is no established connection.
+    pub fn shutdown(&mut self, socket: SocketId) -> Result<(), SocketError> {
+        let index = self.flows.index(socket.0).ok_or(SocketError::Stale)?;
+        let flow = self.flows.at_mut(index).ok_or(SocketError::Stale)?;
+        let connected = flow.bound && !flow.unsent && flow.state() != State::SynSent;
+        if !connected {
+            return Err(SocketError::NotConnected);
+        }
+        self.send_fin(index);
+        Ok(())
+    }
+
+    fn send_fin(&mut self, index: u32) {
+        let now = self.now;
+        if let Some(flow) = self.flows.at_mut(index) {
+            flow.socket_mut().close();
+            flow.outstanding_since.get_or_insert(now);
+            self.mark_dirty(index);
+        }
+    }
+
+    /// Breaks the connection off with a reset. The socket stays, closed, until
+    /// [`close`](Stack::close).
+    ///
+    /// # Errors
+    /// The name is stale, or there is no connection.
+    pub fn abort(&mut self, socket: SocketId) -> Result<(), SocketError> {
+        let index = self.flows.index(socket.0).ok_or(SocketError::Stale)?;
+        if !self.flows.at(index).is_some_and(|flow| flow.bound) {
+            return Err(SocketError::NotConnected);
+        }
+        self.break_off(index, Some(Failure::Aborted));
+        Ok(())
+    }
+
+    /// Gives the socket up; its name is stale from here on. What was sent is still delivered and the
+    /// connection closed in order, in the background, for at most `Config::linger`. If there are
+    /// received bytes that nobody took, the peer is told by a reset (RFC 2525 2.17), and so it is if
+    /// it sends more.
+    ///
+    /// # Errors
+    /// The name is stale.
+    pub fn close(&mut self, socket: SocketId) -> Result<(), SocketError> {
+        let index = self.flows.index(socket.0).ok_or(SocketError::Stale)?;
+        let linger = self.now.after(self.config.linger);
+        self.orphan(index);
+        let flow = self.flows.at_mut(index).ok_or(SocketError::Stale)?;
+        let state = flow.state();
+        if !flow.bound {
+            self.finish(index);
+        } else if flow.unsent || flow.socket().recv_queue() > 0 || state == State::SynSent {
+            self.break_off(index, None);
+        } else {
+            if state != State::TimeWait {
+                flow.limit = Some(linger);
+            }
+            self.send_fin(index);
+        }
+        Ok(())
+    }
+
+    /// The socket now, `None` for a stale name.
+    #[must_use]
+    pub fn status(&self, socket: SocketId) -> Option<SocketStatus> {
+        self.flows.index(socket.0).and_then(|index| self.flows.at(index)).map(Flow::status)
+    }
+
+    /// Appends the sockets whose status has changed since they were last named here, each once, in
+    /// the order of the first change: by what arrived or by a timer, not by their users' own calls.
+    pub fn ready(&mut self, out: &mut Vec<SocketId>) {
+        for index in self.touched.drain(..) {
+            let Some(flow) = self.flows.at_mut(index) else { continue };
+            flow.touched = false;
+            if flow.owner == Owner::User && flow.take_progress() {
+                out.push(SocketId(self.flows.name(index)));
+            }
+        }
+    }
+
+    /// Takes the connection from its user or listener.
+    pub(crate) fn orphan(&mut self, index: u32) {
+        let Some(flow) = self.flows.at_mut(index) else { return };
+        if let Owner::Listener(at) = std::mem::replace(&mut flow.owner, Owner::Nobody)
+            && let Some(listener) = self.listeners.at_mut(at)
+        {
+            listener.forget(index);
+        }
+        self.flows.disown(index);
+    }
+
+    /// Ends a connection: with a reset where the peer knows of it, silently where it does not.
+    pub(crate) fn break_off(&mut self, index: u32, failure: Option<Failure>) {
+        let Some(flow) = self.flows.at_mut(index) else { return };
+        flow.failure = flow.failure.or(failure);
+        let silent = flow.unsent
+            || !flow.bound
+            || matches!(flow.state(), State::SynSent | State::TimeWait | State::Closed | State::Listen);
+        flow.unsent = false;
+        flow.socket_mut().abort();
+        if silent {
+            self.finish(index);
+        } else {
+            flow.limit = None;
+            self.mark_dirty(index);
+            self.touch(index);
+        }
+    }
+
+    /// The end of a connection: its key is free. The socket stays if a user still holds it.
+    pub(crate) fn finish(&mut self, index: u32) {
+        let Some(flow) = self.flows.at_mut(index) else { return };
+        if let Some(key) = flow.key
+            && flow.bound
+        {
+            self.demux.remove(key);
+        }
+        flow.bound = false;
+        flow.unsent = false;
+        flow.limit = None;
+        self.wheel.set(index, None);
+        match flow.owner {
+            Owner::User => self.touch(index),
+            Owner::Listener(at) => {
+                if let Some(listener) = self.listeners.at_mut(at) {
+                    listener.forget(index);
+                }
+                self.flows.remove(index);
+            }
+            Owner::Nobody => drop(self.flows.remove(index)),
+        }
+    }
+
+    /// The connection has something for the next egress.
+    #[inline]
+    pub(crate) fn mark_dirty(&mut self, index: u32) {
+        if let Some(flow) = self.flows.at_mut(index)
+            && !flow.dirty
+        {
+            flow.dirty = true;
+            self.dirty.push_back(index);
+        }
+    }
+
+    /// Its user may have something to notice.
+    #[inline]
+    pub(crate) fn touch(&mut self, index: u32) {
+        if let Some(flow) = self.flows.at_mut(index)
+            && !flow.touched
+        {
+            flow.touched = true;
+            self.touched.push(index);
+        }
+    }
+}
