@@ -3,9 +3,9 @@
 //! A cancelled operation still ends in its one terminal completion. If it had finished already, that
 //! completion is the normal one and `cancel` says that it came too late.
 
-use crate::error::OpError;
 #[cfg(doc)]
 use crate::completion::Completion;
+use crate::error::OpError;
 use crate::op::{OpKey, Request};
 use crate::queue::EventQueue;
 

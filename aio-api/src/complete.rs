@@ -261,7 +261,15 @@ impl EventQueue {
         // Buffers and ranges are shorter than 4 GiB: their memory is.
         let bytes = bytes as u32;
         self.counters.completed += 1;
-        self.completed.push_back(Completion { key, user_data: op.user_data, kind, result, bytes, flags, buffer });
+        self.completed.push_back(Completion {
+            key,
+            user_data: op.user_data,
+            kind,
+            result,
+            bytes,
+            flags,
+            buffer,
+        });
     }
 }
 

@@ -37,7 +37,9 @@ pub enum OpError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitReason {
     /// As many operations as completions can be guaranteed for.
-    #[error("{limit} operations are outstanding or not yet collected: collect completions first, or build the queue with more entries")]
+    #[error(
+        "{limit} operations are outstanding or not yet collected: collect completions first, or build the queue with more entries"
+    )]
     QueueFull {
         /// [`Builder::completion_entries`](crate::Builder::completion_entries).
         limit: usize,

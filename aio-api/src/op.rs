@@ -46,15 +46,36 @@ impl RecvOptions {
 /// What was asked for, and how far it is.
 #[derive(Debug)]
 pub(crate) enum Request {
-    Connect { socket: SocketId },
-    Recv { socket: SocketId, buffer: Buffer, min: usize, filled: usize },
+    Connect {
+        socket: SocketId,
+    },
+    Recv {
+        socket: SocketId,
+        buffer: Buffer,
+        min: usize,
+        filled: usize,
+    },
     /// `end` is the stream offset after the last byte, once all of it is in the stack's hands.
-    Send { socket: SocketId, buffer: Buffer, range: Range<usize>, accepted: usize, end: Option<u64> },
-    Shutdown { socket: SocketId, requested: bool },
-    Close { socket: SocketId, requested: bool },
+    Send {
+        socket: SocketId,
+        buffer: Buffer,
+        range: Range<usize>,
+        accepted: usize,
+        end: Option<u64>,
+    },
+    Shutdown {
+        socket: SocketId,
+        requested: bool,
+    },
+    Close {
+        socket: SocketId,
+        requested: bool,
+    },
     Timeout,
     /// The program's own event, on its way through the queue.
-    Posted { value: u64 },
+    Posted {
+        value: u64,
+    },
 }
 
 impl Request {

@@ -84,7 +84,6 @@ impl SocketTable {
         }
     }
 
-
     /// Moves the list of sockets to look at into `list`.
     pub(crate) fn take_dirty(&mut self, list: &mut Vec<SocketId>) {
         for socket in &self.dirty {

@@ -5,6 +5,7 @@
 //! difference between the stacks and not between the programs. Nothing here opens a device.
 #![forbid(unsafe_code)]
 
+pub mod account;
 pub mod clock;
 pub mod cpu;
 pub mod fill;

@@ -41,7 +41,8 @@ impl Peer {
     fn new(mut nic: WireNic, domain: &Domain, wire: Wire, time: Arc<AtomicU64>) -> Peer {
         let pool = Pool::new(domain, 512, 2048).expect("memory for a test");
         let config = Config::new(PEER.into(), 24);
-        let mut stack = Stack::new(config, nic.caps(), pool, [7; 16], Clock::Manual(time.clone()).now()).expect("a sane configuration");
+        let mut stack = Stack::new(config, nic.caps(), pool, [7; 16], Clock::Manual(time.clone()).now())
+            .expect("a sane configuration");
         let listener = stack.listen(PORT, 8).expect("a free port");
         nic.ring();
         let (accepted, frames, spare) = (Vec::new(), Vec::new(), Vec::new());

@@ -6,10 +6,11 @@
 #![allow(clippy::print_stdout, reason = "a command prints its results")]
 
 use aio_api::{
-    Buffer, BuildError, Builder, CardOptions, Cidr, Completion, Counters, EventQueue, Kind, Pace, RecvOptions,
-    RingLen, SocketId, SocketOptions, Wait,
+    Buffer, BuildError, Builder, CardOptions, Cidr, Completion, EventQueue, Kind, Pace, RecvOptions, RingLen,
+    SocketId, SocketOptions, Wait,
 };
 use clap::Parser;
+use naio_bench::account;
 use naio_bench::cpu::Snapshot;
 use naio_bench::fill::FillSizes;
 use naio_bench::progress::Progress;
@@ -204,7 +205,8 @@ impl Transfer {
         while received < expected {
             self.wait(SILENCE_LIMIT)?;
             for done in std::mem::take(&mut self.completions).drain(..) {
-                done.result.map_err(|source| Failure::Operation { what: "the transfer broke off", source })?;
+                done.result
+                    .map_err(|source| Failure::Operation { what: "the transfer broke off", source })?;
                 if done.kind != Kind::Recv {
                     continue;
                 }
@@ -232,10 +234,10 @@ impl Transfer {
             report.sha256_ok = Some(right);
         }
         let after = self.queue.counters();
-        account(&mut report, &counters, &after);
+        account::between(&mut report, &counters, &after);
         self.finish(arguments)?;
         let end = self.queue.counters();
-        report.counters = totals(&end);
+        report.counters = account::by_name(&end);
         Ok(report)
     }
 
@@ -309,41 +311,4 @@ fn open(arguments: &Arguments) -> Result<EventQueue, Failure> {
 
 fn submit(error: impl std::error::Error) -> Failure {
     Failure::Submit(error.to_string())
-}
-
-/// What happened between the marks.
-fn account(report: &mut Report, before: &Counters, after: &Counters) {
-    let (was, is) = (&before.queue, &after.queue);
-    report.segments = Some(after.stack.rx_tcp - before.stack.rx_tcp);
-    report.turns = Some(is.turns - was.turns);
-    report.empty_turns = Some(is.empty_turns - was.empty_turns);
-    let turns = is.rx_turns - was.rx_turns;
-    let frames = is.rx_frames - was.rx_frames;
-    report.frames_per_turn = (turns > 0).then(|| frames as f64 / turns as f64);
-}
-
-/// Every counter of the whole run, by name: what the peer sent must be found again in them.
-fn totals(counters: &Counters) -> std::collections::BTreeMap<String, u64> {
-    let nic = &counters.nic;
-    let named = [
-        ("rx_frames", nic.rx_frames),
-        ("tx_frames", nic.tx_frames),
-        ("rx_dropped_frame_errors", nic.rx_frame_errors),
-        ("rx_dropped_length_errors", nic.rx_length_errors),
-        ("rx_dropped_no_page", nic.rx_no_page),
-        ("tx_refused", nic.tx_refused),
-        ("mpc", nic.hw_missed),
-        ("rnbc", nic.hw_no_buffer),
-        ("rx_dropped_hw_errors", nic.hw_rx_errors),
-        ("rx_dropped_hw_length", nic.hw_rx_length_errors),
-        ("hw_rx_good", nic.hw_rx_good),
-        ("hw_tx_good", nic.hw_tx_good),
-        ("doorbells", nic.doorbells),
-        ("operations", counters.queue.submitted),
-        ("completions", counters.queue.completed),
-        ("tx_deferred", counters.queue.tx_deferred),
-    ];
-    let stack = counters.stack.by_name();
-    let stack = stack.into_iter().map(|(name, value)| (format!("stack_{name}"), value));
-    named.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(stack).collect()
 }

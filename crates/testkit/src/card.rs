@@ -35,7 +35,6 @@ pub struct WireNic {
     /// Fetched; the references are still out.
     fetched: VecDeque<TxPacket>,
     counters: Counters,
-    alive: bool,
 }
 
 impl WireNic {
@@ -64,13 +63,7 @@ impl WireNic {
             rung: VecDeque::new(),
             fetched: VecDeque::new(),
             counters: Counters::default(),
-            alive: true,
         }
-    }
-
-    /// From now on the card answers nothing any more.
-    pub fn pull_out(&mut self) {
-        self.alive = false;
     }
 
     /// Fetches and sends everything the doorbell was rung for. Called by itself when a user next
@@ -116,12 +109,12 @@ impl Nic for WireNic {
     }
 
     fn health(&mut self) -> Health {
-        if self.alive { Health::Alive } else { Health::Gone }
+        if self.wire.lock().is_in(self.end) { Health::Alive } else { Health::Gone }
     }
 
     fn reap_rx(&mut self, frames: &mut Vec<RxFrame>, budget: usize) -> usize {
         let before = frames.len();
-        while self.alive && frames.len() - before < budget {
+        while frames.len() - before < budget {
             let Some((bytes, vouched)) = self.wire.lock().receive(self.end) else { break };
             let spare = self.spares.pop();
             self.wire.lock().received(self.end, spare.is_some());

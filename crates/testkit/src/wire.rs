@@ -96,6 +96,7 @@ pub(crate) struct Shared {
     now_us: u64,
     next: u64,
     directions: [Direction; 2],
+    pulled_out: [bool; 2],
 }
 
 #[derive(Default)]
@@ -122,6 +123,7 @@ impl Wire {
                 now_us: 0,
                 next: 0,
                 directions: Default::default(),
+                pulled_out: [false; 2],
             })),
         };
         (WireNic::new(a, wire.clone(), 0, options), WireNic::new(b, wire.clone(), 1, options), wire)
@@ -157,6 +159,11 @@ impl Wire {
         self.lock().options.faults[from] = faults;
     }
 
+    /// Pulls card `end` out of its machine: it hears nothing any more and says that it is gone.
+    pub fn pull_out(&self, end: usize) {
+        self.lock().pulled_out[end] = true;
+    }
+
     /// Starts keeping a copy of every frame that card `from` sends; [`Wire::tapped`] takes them.
     pub fn tap(&self, from: usize) {
         self.lock().directions[from].tap = Some(Vec::new());
@@ -182,6 +189,11 @@ impl Wire {
 }
 
 impl Shared {
+    /// Whether card `end` is still in its machine.
+    pub(crate) fn is_in(&self, end: usize) -> bool {
+        !self.pulled_out[end]
+    }
+
     /// A card sends a frame; `clean` says that no offload was misused.
     pub(crate) fn send(&mut self, from: usize, frame: Vec<u8>, clean: bool) {
         let fate = self.options.faults[from].draw(&mut self.random);
@@ -231,6 +243,9 @@ impl Shared {
     /// The next frame for card `to`, if one has arrived. Arrived frames beyond the queue's bound are
     /// dropped first, newest first, as a full FIFO does.
     pub(crate) fn receive(&mut self, to: usize) -> Option<(Vec<u8>, bool)> {
+        if self.pulled_out[to] {
+            return None;
+        }
         let now = self.now_us;
         let bound = self.options.queue_frames;
         let direction = &mut self.directions[1 - to];
