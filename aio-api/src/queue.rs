@@ -446,7 +446,7 @@ impl EventQueue {
         if let Some(nic) = &mut self.nic {
             self.nic_counters = nic.counters();
         }
-        Counters { nic: self.nic_counters, stack: self.stack.counters().clone(), queue: self.counters }
+        Counters { nic: self.nic_counters, stack: *self.stack.counters(), queue: self.counters }
     }
 
     /// Operations submitted and not yet completed.

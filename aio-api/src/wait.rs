@@ -1,4 +1,4 @@
-//! Waiting for completions.
+//! Waiting for completions; the calling thread drives the card meanwhile.
 
 use crate::completion::Completion;
 use crate::error::WaitError;
