@@ -59,7 +59,7 @@ impl Rig {
     ) -> Outcome {
         let all = ["naio-recv", "sync-recv", "naio-remote"];
         let programs = all.into_iter().filter(|p| self.parts.programs.find(p).is_some()).collect();
-        let job = Job { script: script.to_owned(), programs };
+        let job = Job { script: script.to_owned(), programs, ..Job::default() };
         let limit = Duration::from_secs(60 + 3 * TRANSFER_SECONDS);
         let boot = Boot { paths: &self.paths, parts: &self.parts, machine, job: &job, wire, limit };
         qemu::boot(&boot, on_event).unwrap_or_else(|e| panic!("{e}"))
