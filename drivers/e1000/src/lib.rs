@@ -1,1 +1,339 @@
-//! To be written.
+//! The driver of the Intel 8254x family (e1000): a [`Nic`] over any [`Device`].
+//!
+//! Receives a card, and then pages and packets; hands on frames and finished extents. It is
+//! monomorphic in the device, polls, and never blocks after [`E1000::open`]. It never sees VFIO, a
+//! socket, or an IP header.
+//!
+//! The rooms, in the order a frame meets them: [`ids`] says what the part is, `init` brings it up
+//! (with `eeprom`, `phy` and `link`), `rx` and `tx` hold the rings over the layouts of `desc`,
+//! `offload` the transmit contexts, `stats` the counters, `irq` the interrupt. `regs` is the
+//! datasheet's register list.
+#![forbid(unsafe_code)]
+
+mod desc;
+mod eeprom;
+pub mod ids;
+mod init;
+mod irq;
+mod link;
+mod offload;
+mod phy;
+mod regs;
+mod rx;
+mod stats;
+#[cfg(test)]
+mod tests;
+mod tx;
+mod wait;
+
+pub use eeprom::EepromError;
+pub use phy::PhyError;
+pub use regs::REGISTER_WINDOW_LEN;
+pub use wait::Timeout;
+
+use ids::{Features, Part, PartError};
+use naio_device::{Attention, Device, DeviceError};
+use naio_dma::{DescArray, Page, Pool, RegionError};
+use naio_nic::tx::{FRAGMENTS_MAX, HEADER_LEN_MAX};
+use naio_nic::{Caps, Counters, ExtentId, Health, Link, Mac, Nic, RxFrame, TxPacket};
+use offload::Offload;
+use regs::{ALL_ONES, CTRL, IMC, RDT, STATUS, TDT};
+use rx::RxRing;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+use tx::TxRing;
+
+/// Smallest ring: below it a burst of the size that Linux queues does not fit.
+pub const RING_LEN_MIN: u32 = 80;
+/// Rings are a multiple of this: RDLEN and TDLEN count 128 bytes (8254x SDM 13.4.27).
+pub const RING_LEN_STEP: u32 = 8;
+/// Receive buffer, RCTL.BSIZE 00: a standard frame with a VLAN tag fits with room to spare.
+const RX_PAGE_LEN: usize = 2048;
+/// IP packet of a standard Ethernet frame (IEEE 802.3 3.2.7).
+const MTU: usize = 1500;
+/// Ethernet header and one VLAN tag.
+const LINK_HEADER_LEN_MAX: usize = 18;
+
+/// How to run the card.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Receive descriptors: 80 to 4096, a multiple of 8.
+    pub rx_ring: u32,
+    /// Transmit descriptors: 80 to 4096, a multiple of 8.
+    pub tx_ring: u32,
+    /// Receive pages beyond those in the ring: how many frames may be held above the driver.
+    pub rx_spare: u32,
+    /// How long [`E1000::open`] waits for the link.
+    pub link_within: Duration,
+}
+
+impl Default for Config {
+    /// 512 descriptors each way, as many spare pages, six seconds for the link (VirtualBox needs
+    /// five).
+    fn default() -> Config {
+        Config { rx_ring: 512, tx_ring: 512, rx_spare: 512, link_within: Duration::from_secs(6) }
+    }
+}
+
+/// The card could not be brought up; it is off the bus again.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Not a part that this driver drives.
+    #[error(transparent)]
+    Part(#[from] PartError),
+    /// The configuration asks for an impossible ring.
+    #[error(
+        "{ring} ring of {len} descriptors: it must have {RING_LEN_MIN} to {max} and a multiple of {RING_LEN_STEP}"
+    )]
+    RingLen {
+        /// Receive or transmit.
+        ring: &'static str,
+        /// What was asked for.
+        len: u32,
+        /// What the part allows.
+        max: u32,
+    },
+    /// Every register reads as all ones.
+    #[error(
+        "the card does not answer (every register reads as all ones): is it powered, and is its memory decoding on?"
+    )]
+    Gone,
+    /// The card did not do something in time.
+    #[error(transparent)]
+    Timeout(#[from] Timeout),
+    /// There is no usable station address: what the EEPROM held, or why it could not be read.
+    #[error("the card has no usable station address ({})", describe(.eeprom))]
+    NoAddress {
+        /// The reading error, or the impossible address.
+        eeprom: Result<EepromError, Mac>,
+    },
+    /// The PHY.
+    #[error("the PHY cannot be set up")]
+    Phy(#[from] PhyError),
+    /// The card does not hold what is written to its ring registers.
+    #[error("the card does not keep the address of its {ring} ring")]
+    RingRefused {
+        /// Receive or transmit.
+        ring: &'static str,
+    },
+    /// No link in time.
+    #[error("no link: {0}; is the cable in?")]
+    NoLink(#[source] Timeout),
+    /// No memory for rings and pages.
+    #[error(transparent)]
+    Memory(#[from] RegionError),
+    /// The card's bus interface.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+}
+
+fn describe(eeprom: &Result<EepromError, Mac>) -> String {
+    match eeprom {
+        Ok(e) => e.to_string(),
+        Err(mac) => format!("the EEPROM says {mac}"),
+    }
+}
+
+/// An 8254x, up and running. Dropping it stops the card before any memory goes.
+pub struct E1000<D: Device> {
+    // Declared first, so dropped first: the device takes the card off the bus, then memory goes.
+    device: D,
+    part: &'static Part,
+    features: Features,
+    caps: Caps,
+    rx: RxRing<D::Doorbell>,
+    tx: TxRing<D::Doorbell>,
+    hardware: Counters,
+    gone: bool,
+}
+
+impl<D: Device> E1000<D> {
+    /// Brings the card up: reset, station address, filters, rings, link.
+    ///
+    /// Blocks for the reset and until the link is up: some tens of milliseconds and up to
+    /// [`Config::link_within`].
+    ///
+    /// # Errors
+    /// See [`OpenError`]. The device is dropped then, which takes the card off the bus.
+    pub fn open(mut device: D, config: &Config) -> Result<E1000<D>, OpenError> {
+        let (part, features) = ids::identify(device.identity())?;
+        check_ring_len("receive", config.rx_ring, &features)?;
+        check_ring_len("transmit", config.tx_ring, &features)?;
+        if device.read(STATUS) == ALL_ONES && device.read(CTRL) == ALL_ONES {
+            return Err(OpenError::Gone);
+        }
+        init::reset(&device, &features)?;
+        let mac = init::station_address(&device, &features)?;
+        init::filters(&device, &features, mac);
+        device.set_bus_master(true)?;
+        init::start_link(&device, &features)?;
+
+        let tx = tx_ring(&device, &features, config)?;
+        init::program_tx(&device, &features, tx.desc(), tx.bell())?;
+        let rx = rx_ring(&device, &features, config)?;
+        init::program_rx(&device, &features, rx.desc(), rx.bell())?;
+        init::enable(&device);
+
+        let caps = Caps {
+            mac,
+            model: part.name,
+            mtu: MTU,
+            tx_checksum_ipv4: features.tx_checksum,
+            tx_checksum_ipv6: features.tx_checksum,
+            tx_fragments: FRAGMENTS_MAX,
+            rx_ring: config.rx_ring,
+            tx_ring: config.tx_ring,
+        };
+        let hardware = Counters::default();
+        let mut card = E1000 { device, part, features, caps, rx, tx, hardware, gone: false };
+        card.rx.ring();
+        let link = link::wait_up(&card.device, config.link_within).map_err(OpenError::NoLink)?;
+        log::info!("{} {}: {link:?}, {} KB receive FIFO", part.name, mac, features.rx_fifo_kb);
+        Ok(card)
+    }
+
+    /// The part.
+    #[must_use]
+    pub fn part(&self) -> &'static Part {
+        self.part
+    }
+
+    /// The device, for tests that play the card.
+    #[cfg(test)]
+    pub(crate) fn device(&self) -> &D {
+        &self.device
+    }
+}
+
+fn check_ring_len(ring: &'static str, len: u32, features: &Features) -> Result<(), OpenError> {
+    let max = features.ring_max;
+    if (RING_LEN_MIN..=max).contains(&len) && len.is_multiple_of(RING_LEN_STEP) {
+        Ok(())
+    } else {
+        Err(OpenError::RingLen { ring, len, max })
+    }
+}
+
+fn tx_ring<D: Device>(
+    device: &D,
+    features: &Features,
+    config: &Config,
+) -> Result<TxRing<D::Doorbell>, OpenError> {
+    let desc = DescArray::new(device.domain(), config.tx_ring)?;
+    let headers = Pool::new(device.domain(), config.tx_ring, HEADER_LEN_MAX)?;
+    let offload = Offload::new(features.tx_checksum);
+    let bell = device.doorbell(TDT)?;
+    Ok(TxRing::new(desc, headers, offload, bell, MTU + LINK_HEADER_LEN_MAX))
+}
+
+fn rx_ring<D: Device>(
+    device: &D,
+    features: &Features,
+    config: &Config,
+) -> Result<RxRing<D::Doorbell>, OpenError> {
+    let desc = DescArray::new(device.domain(), config.rx_ring)?;
+    let count = config.rx_ring.saturating_add(config.rx_spare);
+    let pool = Pool::new(device.domain(), count, RX_PAGE_LEN)?;
+    let pages: Vec<Page> = std::iter::from_fn(|| pool.take()).collect();
+    let bell = device.doorbell(RDT)?;
+    Ok(RxRing::new(desc, pool, pages, features.rx_verdict, bell))
+}
+
+impl<D: Device> Nic for E1000<D> {
+    fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
+    fn rx_pool(&self) -> &Pool {
+        self.rx.pool()
+    }
+
+    fn link(&mut self) -> Link {
+        link::read(&self.device)
+    }
+
+    fn health(&mut self) -> Health {
+        // CTRL too: one register at all ones is possible, two that cannot be are not.
+        if self.gone || (self.device.read(STATUS) == ALL_ONES && self.device.read(CTRL) == ALL_ONES) {
+            self.gone = true;
+            return Health::Gone;
+        }
+        match self.device.attention() {
+            Attention::None => Health::Alive,
+            Attention::Release => Health::ReleaseRequested,
+        }
+    }
+
+    fn reap_rx(&mut self, frames: &mut Vec<RxFrame>, budget: usize) -> usize {
+        self.rx.reap(frames, budget)
+    }
+
+    fn post_rx(&mut self, pages: &mut Vec<Page>) {
+        self.rx.post(pages);
+    }
+
+    fn tx_room(&self) -> usize {
+        self.tx.room()
+    }
+
+    fn post_tx(&mut self, packets: &mut Vec<TxPacket>) -> usize {
+        self.tx.post(packets)
+    }
+
+    fn reap_tx(&mut self, released: &mut Vec<ExtentId>) {
+        self.tx.reap(released);
+    }
+
+    fn ring(&mut self) {
+        if !self.gone {
+            self.rx.ring();
+            self.tx.ring();
+        }
+    }
+
+    fn counters(&mut self) -> Counters {
+        if !self.gone && self.device.read(STATUS) != ALL_ONES {
+            stats::collect(&self.device, &mut self.hardware);
+        }
+        let (rx, tx) = (self.rx.counters(), self.tx.counters());
+        Counters {
+            rx_frames: rx.frames,
+            rx_bytes: rx.bytes,
+            tx_frames: tx.frames,
+            tx_bytes: tx.bytes,
+            rx_frame_errors: rx.frame_errors,
+            rx_length_errors: rx.length_errors,
+            rx_no_page: rx.no_page,
+            tx_refused: tx.refused,
+            doorbells: rx.doorbells + tx.doorbells,
+            ..self.hardware
+        }
+    }
+
+    fn irq_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.device.irq().map(|irq| irq.fd())
+    }
+
+    fn arm_irq(&mut self, armed: bool) -> bool {
+        if self.gone {
+            return false;
+        }
+        if armed {
+            irq::arm(&mut self.device)
+        } else {
+            self.device.write(IMC, ALL_ONES);
+            self.device.irq().is_some()
+        }
+    }
+}
+
+impl<D: Device> Drop for E1000<D> {
+    fn drop(&mut self) {
+        if !self.gone {
+            init::shut_down(&self.device, &self.features);
+        }
+        if let Err(e) = self.device.set_bus_master(false) {
+            log::warn!("{e}: {}", e.source);
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Making progress on what was asked, and ending it.
+//!
+//! Receives sockets whose state changed; fills posted buffers from the front, feeds sends into the
+//! stack in order, and turns every end into the one completion of its operation.
+
+use crate::completion::{Completion, Flags, Kind};
+use crate::error::OpError;
+use crate::op::{OpKey, Request};
+use crate::queue::EventQueue;
+use naio_stack::{Failure, Phase, RecvError, SocketId, SocketStatus};
+
+/// How far a receive came.
+enum Filled {
+    /// Nothing more is there now.
+    Dry,
+    /// The buffer is full.
+    Full,
+    /// The stream ended.
+    Eof,
+    /// The socket cannot receive any more.
+    Broken,
+}
+
+impl EventQueue {
+    /// Looks at every socket whose state or list of operations changed, and at due timeouts; returns
+    /// how many things were looked at.
+    pub(crate) fn operations(&mut self) -> usize {
+        let mut sockets = std::mem::take(&mut self.batches.sockets);
+        self.stack.ready(&mut sockets);
+        for socket in sockets.drain(..) {
+            self.sockets.touch(socket);
+        }
+        self.sockets.take_dirty(&mut sockets);
+        let mut progressed = sockets.len();
+        for socket in sockets.drain(..) {
+            self.progress(socket);
+        }
+        self.batches.sockets = sockets;
+        while let Some(key) = self.timers.pop_due(self.now) {
+            progressed += 1;
+            self.finish(key, Ok(()));
+        }
+        progressed
+    }
+
+    fn progress(&mut self, socket: SocketId) {
+        let Some(status) = self.stack.status(socket) else {
+            self.end_all(socket, OpError::Closed);
+            return;
+        };
+        self.progress_connect(socket, &status);
+        self.progress_recv(socket, &status);
+        self.feed_sends(socket, &status);
+        // Feeding changed what is unacknowledged.
+        let Some(status) = self.stack.status(socket) else { return };
+        self.end_acknowledged(socket, &status);
+        if let Some(failure) = status.failure {
+            self.fail(socket, op_error(failure));
+        }
+    }
+
+    fn progress_connect(&mut self, socket: SocketId, status: &SocketStatus) {
+        let Some(key) = self.sockets.ops(socket).and_then(|ops| ops.connect) else { return };
+        if let Some(failure) = status.failure {
+            self.finish(key, Err(op_error(failure)));
+        } else if is_open(status.phase) {
+            self.finish(key, Ok(()));
+        }
+    }
+
+    /// Fills posted buffers, oldest first.
+    fn progress_recv(&mut self, socket: SocketId, status: &SocketStatus) {
+        if self.sockets.ops(socket).is_some_and(|ops| ops.closing) {
+            self.end_receives(socket, OpError::Closed);
+            return;
+        }
+        while let Some(key) = self.sockets.ops(socket).and_then(|ops| ops.recv.front().copied()) {
+            if waits_for_connection(status) {
+                return;
+            }
+            let Some((filled, enough)) = self.fill(socket, key) else { return };
+            match filled {
+                Filled::Dry if !enough => return,
+                Filled::Dry | Filled::Full => self.finish(key, Ok(())),
+                Filled::Eof => self.finish_with(key, Ok(()), true),
+                Filled::Broken => {
+                    let error = status.failure.map_or(OpError::NotConnected, op_error);
+                    self.finish(key, Err(error));
+                }
+            }
+        }
+    }
+
+    /// Moves what the stack has into one buffer; also says whether it is enough to complete.
+    fn fill(&mut self, socket: SocketId, key: OpKey) -> Option<(Filled, bool)> {
+        let Request::Recv { buffer, min, filled, .. } = &mut self.ops.peek_mut(key)?.request else {
+            return None;
+        };
+        loop {
+            if *filled == buffer.len() {
+                return Some((Filled::Full, true));
+            }
+            match self.stack.recv(socket, &mut buffer[*filled..]) {
+                Ok(0) => return Some((Filled::Dry, *filled >= *min)),
+                Ok(bytes) => *filled += bytes,
+                Err(RecvError::Finished) => return Some((Filled::Eof, true)),
+                Err(_) => return Some((Filled::Broken, false)),
+            }
+        }
+    }
+
+    /// Feeds sends into the stack, in order, as far as it takes them.
+    fn feed_sends(&mut self, socket: SocketId, status: &SocketStatus) {
+        if waits_for_connection(status) {
+            return;
+        }
+        loop {
+            let Some(ops) = self.sockets.ops(socket) else { return };
+            let Some(&key) = ops.send.get(ops.accepted) else { return };
+            let before = ops.accepted_bytes;
+            let Some(op) = self.ops.peek_mut(key) else { return };
+            let taken = match &mut op.request {
+                Request::Send { buffer, range, accepted, end, .. } => {
+                    match self.stack.send(socket, &buffer[range.start + *accepted..range.end]) {
+                        Ok(0) => return,
+                        Ok(bytes) => {
+                            *accepted += bytes;
+                            let all = *accepted == range.len();
+                            *end = all.then_some(before + bytes as u64);
+                            Some((bytes, all))
+                        }
+                        Err(_) => None,
+                    }
+                }
+                Request::Shutdown { requested, .. } | Request::Close { requested, .. } => {
+                    *requested = true;
+                    // Refused only where there is nothing to shut down: the end is reached then.
+                    let _ = self.stack.shutdown(socket);
+                    Some((0, true))
+                }
+                _ => return,
+            };
+            let Some((bytes, all)) = taken else {
+                let error = status.failure.map_or(OpError::NotConnected, op_error);
+                self.finish(key, Err(error));
+                continue;
+            };
+            if let Some(ops) = self.sockets.ops(socket) {
+                ops.accepted_bytes += bytes as u64;
+                ops.accepted += usize::from(all);
+            }
+        }
+    }
+
+    /// Ends sends, shutdowns and closes that the peer has acknowledged, oldest first.
+    fn end_acknowledged(&mut self, socket: SocketId, status: &SocketStatus) {
+        while let Some(ops) = self.sockets.ops(socket) {
+            let acknowledged = ops.accepted_bytes.saturating_sub(status.unacknowledged as u64);
+            let Some(&key) = ops.send.front() else { return };
+            let Some(op) = self.ops.peek(key) else { return };
+            match op.request {
+                Request::Send { end: Some(end), .. } if end <= acknowledged => self.finish(key, Ok(())),
+                Request::Shutdown { requested: true, .. } if end_acknowledged(status) => {
+                    self.finish(key, Ok(()));
+                }
+                Request::Close { requested: true, .. }
+                    if end_acknowledged(status) && status.failure.is_none() =>
+                {
+                    self.finish(key, Ok(()));
+                    self.forget_socket_quietly(socket);
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// The connection has failed: everything that waits for it ends, a close successfully enough to
+    /// let the socket go.
+    fn fail(&mut self, socket: SocketId, error: OpError) {
+        let closing = self.sockets.ops(socket).is_some_and(|ops| ops.closing);
+        self.end_all(socket, error);
+        if closing {
+            self.forget_socket_quietly(socket);
+        }
+    }
+
+    fn end_all(&mut self, socket: SocketId, error: OpError) {
+        let Some(ops) = self.sockets.ops(socket) else { return };
+        for key in ops.drain() {
+            self.finish(key, Err(error));
+        }
+    }
+
+    fn end_receives(&mut self, socket: SocketId, error: OpError) {
+        while let Some(key) = self.sockets.ops(socket).and_then(|ops| ops.recv.front().copied()) {
+            self.finish(key, Err(error));
+        }
+    }
+
+    /// Resets the connection and forgets the socket; its operations end with [`OpError::Closed`].
+    pub(crate) fn forget_socket(&mut self, socket: SocketId) -> bool {
+        if self.sockets.ops(socket).is_none() {
+            return false;
+        }
+        // Refused only where nothing is connected.
+        let _ = self.stack.abort(socket);
+        self.end_all(socket, OpError::Closed);
+        self.forget_socket_quietly(socket);
+        true
+    }
+
+    fn forget_socket_quietly(&mut self, socket: SocketId) {
+        self.sockets.remove(socket);
+        // The stack may have let it go already.
+        let _ = self.stack.close(socket);
+    }
+
+    /// Ends an operation: its one completion goes into the queue.
+    pub(crate) fn finish(&mut self, key: OpKey, result: Result<(), OpError>) {
+        self.finish_with(key, result, false);
+    }
+
+    fn finish_with(&mut self, key: OpKey, result: Result<(), OpError>, eof: bool) {
+        let Some(op) = self.ops.remove(key) else { return };
+        if let Some(ops) = op.request.socket().and_then(|socket| self.sockets.ops(socket)) {
+            ops.forget(key);
+        }
+        let (kind, bytes, buffer) = match op.request {
+            Request::Connect { .. } => (Kind::Connect, 0, None),
+            Request::Recv { buffer, filled, .. } => (Kind::Recv, filled, Some(buffer)),
+            Request::Send { buffer, accepted, .. } => (Kind::Send, accepted, Some(buffer)),
+            Request::Shutdown { .. } => (Kind::Shutdown, 0, None),
+            Request::Close { .. } => (Kind::Close, 0, None),
+            Request::Timeout => (Kind::Timeout, 0, None),
+            Request::Posted { value } => (Kind::Posted { value }, 0, None),
+        };
+        // Everything still goes through the stack's rings.
+        let flags = Flags { eof, copied: bytes > 0, more: false };
+        // Buffers and ranges are shorter than 4 GiB: their memory is.
+        let bytes = bytes as u32;
+        self.counters.completed += 1;
+        self.completed.push_back(Completion { key, user_data: op.user_data, kind, result, bytes, flags, buffer });
+    }
+}
+
+/// The handshake is over (RFC 9293 3.3.2).
+fn is_open(phase: Phase) -> bool {
+    !matches!(phase, Phase::Closed | Phase::Connecting)
+}
+
+/// Nothing can be said about data before the handshake is over.
+fn waits_for_connection(status: &SocketStatus) -> bool {
+    status.failure.is_none() && status.phase == Phase::Connecting
+}
+
+/// Our FIN is acknowledged, or there is no connection that could acknowledge it.
+fn end_acknowledged(status: &SocketStatus) -> bool {
+    matches!(status.phase, Phase::FinWait2 | Phase::TimeWait | Phase::Closed)
+}
+
+fn op_error(failure: Failure) -> OpError {
+    match failure {
+        Failure::Refused => OpError::Refused,
+        Failure::Reset => OpError::Reset,
+        Failure::TimedOut => OpError::TimedOut,
+        Failure::Unreachable => OpError::Unreachable,
+        Failure::Aborted => OpError::Closed,
+    }
+}

@@ -1,0 +1,78 @@
+//! What comes out of the queue: one record for every source.
+
+use crate::error::OpError;
+use crate::op::OpKey;
+use naio_dma::Buffer;
+
+/// What kind of operation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// [`EventQueue::connect`](crate::EventQueue::connect): the connection is established, or not.
+    Connect,
+    /// [`EventQueue::recv`](crate::EventQueue::recv): bytes are in the buffer, or the stream ended.
+    Recv,
+    /// [`EventQueue::send`](crate::EventQueue::send): the peer acknowledged the last byte.
+    Send,
+    /// [`EventQueue::shutdown`](crate::EventQueue::shutdown): the peer acknowledged the end.
+    Shutdown,
+    /// [`EventQueue::close`](crate::EventQueue::close): the socket is gone.
+    Close,
+    /// [`EventQueue::timeout`](crate::EventQueue::timeout): the time has come.
+    Timeout,
+    /// [`EventQueue::post`](crate::EventQueue::post): the program's own event, with its value.
+    Posted {
+        /// The value given to `post`.
+        value: u64,
+    },
+}
+
+/// Facts about a completion that are no error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flags {
+    pub(crate) eof: bool,
+    pub(crate) copied: bool,
+    pub(crate) more: bool,
+}
+
+impl Flags {
+    /// The peer has ended its stream and no byte will follow. [`Completion::bytes`] may still be
+    /// more than zero: the last ones.
+    #[must_use]
+    pub fn is_eof(self) -> bool {
+        self.eof
+    }
+
+    /// The bytes were copied on their way between the buffer and the card. Honest about every
+    /// fall-back: not set means that the card itself read or wrote the buffer.
+    #[must_use]
+    pub fn is_copied(self) -> bool {
+        self.copied
+    }
+
+    /// The operation goes on: more completions will follow. Not set means that this one is terminal.
+    #[must_use]
+    pub fn has_more(self) -> bool {
+        self.more
+    }
+}
+
+/// The end of an operation.
+#[derive(Debug)]
+#[must_use = "a completion may hold a buffer and an error"]
+pub struct Completion {
+    /// The operation, as its submission returned it. Not valid for `cancel` any more.
+    pub key: OpKey,
+    /// The program's cookie, untouched.
+    pub user_data: u64,
+    /// What ended.
+    pub kind: Kind,
+    /// How it ended.
+    pub result: Result<(), OpError>,
+    /// Bytes transferred, also if `result` is an error: filled from the start of the buffer, or sent
+    /// from the start of the range. Zero for everything but receives and sends.
+    pub bytes: u32,
+    /// More about it.
+    pub flags: Flags,
+    /// The buffer that moved into the operation.
+    pub buffer: Option<Buffer>,
+}

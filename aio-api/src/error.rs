@@ -1,0 +1,148 @@
+//! Errors, one small enum for each verb.
+
+use crate::open::OpenError;
+use naio_dma::{Buffer, RegionError};
+
+/// Why an operation ended without success.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpError {
+    /// The peer answered that nobody listens (RST in SYN-SENT).
+    #[error("the peer refuses the connection: does anything listen on that port?")]
+    Refused,
+    /// The peer reset the connection.
+    #[error("the peer reset the connection")]
+    Reset,
+    /// The peer did not answer in time.
+    #[error("the peer did not answer in time")]
+    TimedOut,
+    /// The next hop does not answer ARP, or there is no route.
+    #[error("the peer is unreachable: no route, or its next hop does not answer ARP")]
+    Unreachable,
+    /// [`EventQueue::cancel`](crate::EventQueue::cancel) ended it.
+    #[error("the operation was cancelled")]
+    Canceled,
+    /// The socket was closed or aborted while the operation waited.
+    #[error("the socket was closed")]
+    Closed,
+    /// The socket is not connected.
+    #[error("the socket is not connected")]
+    NotConnected,
+    /// The card is gone: it was unplugged, or taken back by the system.
+    #[error("the network card is gone")]
+    CardGone,
+}
+
+/// Why a submission was refused. Nothing was submitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitReason {
+    /// As many operations as completions can be guaranteed for.
+    #[error("{limit} operations are outstanding or not yet collected: collect completions first, or build the queue with more entries")]
+    QueueFull {
+        /// [`Builder::completion_entries`](crate::Builder::completion_entries).
+        limit: usize,
+    },
+    /// The socket is not one of this queue's, or closed.
+    #[error("no such socket: it is closed, or of another queue")]
+    NoSocket,
+    /// The buffer, or the range of it, has no byte.
+    #[error("the buffer or the range in it is empty or out of bounds")]
+    Range,
+    /// The socket is connecting or connected already.
+    #[error("the socket is connecting or connected already")]
+    AlreadyConnected,
+    /// The address cannot be connected to (port 0, multicast, another IP version).
+    #[error("the address cannot be connected to")]
+    Address,
+    /// No local port is free for this peer.
+    #[error("no local port is free for this peer")]
+    NoPort,
+    /// The sending side was shut down.
+    #[error("the socket's sending side is shut down")]
+    ShutDown,
+}
+
+/// A refused submission, with the buffer that would have moved.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct SubmitError {
+    /// Why.
+    pub reason: SubmitReason,
+    /// The buffer, if the operation had one.
+    pub buffer: Option<Buffer>,
+}
+
+impl From<SubmitReason> for SubmitError {
+    fn from(reason: SubmitReason) -> SubmitError {
+        SubmitError { reason, buffer: None }
+    }
+}
+
+/// A socket could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct SocketError(#[from] pub naio_stack::SocketError);
+
+/// Buffers could not be registered.
+#[derive(Debug, thiserror::Error)]
+#[error("{count} buffers of {len} bytes cannot be registered")]
+pub struct BufferError {
+    /// How many were asked for.
+    pub count: usize,
+    /// Bytes of each.
+    pub len: usize,
+    /// Why.
+    #[source]
+    pub source: RegionError,
+}
+
+/// The queue could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The card.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A setting is out of its range.
+    #[error("{what} is {value}; it must be {min} to {max}")]
+    Setting {
+        /// Which.
+        what: &'static str,
+        /// What was asked for.
+        value: usize,
+        /// Smallest.
+        min: usize,
+        /// Largest.
+        max: usize,
+    },
+    /// Memory for transmit pages.
+    #[error("no memory for transmit pages")]
+    Memory(#[from] RegionError),
+    /// The network configuration.
+    #[error(transparent)]
+    Network(#[from] naio_stack::ConfigError),
+    /// The system's source of random numbers.
+    #[error("no random numbers from the system")]
+    Random(#[source] std::io::Error),
+}
+
+impl BuildError {
+    /// What the user can do about it, if that is known.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        match self {
+            BuildError::Open(e) => e.help(),
+            BuildError::Memory(_) => Some("raise RLIMIT_MEMLOCK (`ulimit -l`), or use smaller rings".into()),
+            _ => None,
+        }
+    }
+}
+
+/// Waiting ended without what was waited for, and never will get it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WaitError {
+    /// Nothing is outstanding, so nothing could ever complete.
+    #[error("nothing is outstanding: there is nothing to wait for")]
+    NothingOutstanding,
+    /// The card is gone and every operation has been completed and collected.
+    #[error("the network card is gone")]
+    CardGone,
+}

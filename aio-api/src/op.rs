@@ -1,0 +1,168 @@
+//! The operations in flight: a table of bounded size, with keys that do not outlive their entry.
+
+use naio_dma::Buffer;
+use naio_stack::SocketId;
+use std::ops::Range;
+
+/// Names an operation in flight. A key is never reused: a stale one names nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct OpKey {
+    index: u32,
+    generation: u32,
+}
+
+/// When a receive is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecvOptions {
+    min: u32,
+}
+
+impl Default for RecvOptions {
+    /// As soon as there is one byte.
+    fn default() -> RecvOptions {
+        RecvOptions { min: 1 }
+    }
+}
+
+impl RecvOptions {
+    /// Complete with at least `min` bytes (clamped to 1 and the buffer's length), unless the stream
+    /// ends or fails before.
+    #[must_use]
+    pub fn at_least(min: u32) -> RecvOptions {
+        RecvOptions { min: min.max(1) }
+    }
+
+    /// Complete with a full buffer only, unless the stream ends or fails before.
+    #[must_use]
+    pub fn wait_all() -> RecvOptions {
+        RecvOptions { min: u32::MAX }
+    }
+
+    pub(crate) fn min_for(self, buffer: &Buffer) -> usize {
+        (self.min as usize).min(buffer.len())
+    }
+}
+
+/// What was asked for, and how far it is.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Connect { socket: SocketId },
+    Recv { socket: SocketId, buffer: Buffer, min: usize, filled: usize },
+    /// `end` is the stream offset after the last byte, once all of it is in the stack's hands.
+    Send { socket: SocketId, buffer: Buffer, range: Range<usize>, accepted: usize, end: Option<u64> },
+    Shutdown { socket: SocketId, requested: bool },
+    Close { socket: SocketId, requested: bool },
+    Timeout,
+    /// The program's own event, on its way through the queue.
+    Posted { value: u64 },
+}
+
+impl Request {
+    pub(crate) fn socket(&self) -> Option<SocketId> {
+        match self {
+            Request::Connect { socket }
+            | Request::Recv { socket, .. }
+            | Request::Send { socket, .. }
+            | Request::Shutdown { socket, .. }
+            | Request::Close { socket, .. } => Some(*socket),
+            Request::Timeout | Request::Posted { .. } => None,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Op {
+    pub(crate) user_data: u64,
+    pub(crate) request: Request,
+}
+
+impl Op {
+    /// The buffer that would have moved.
+    pub(crate) fn into_buffer(self) -> Option<Buffer> {
+        match self.request {
+            Request::Recv { buffer, .. } | Request::Send { buffer, .. } => Some(buffer),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    generation: u32,
+    op: Option<Op>,
+}
+
+/// All operations in flight.
+#[derive(Debug)]
+pub(crate) struct OpTable {
+    entries: Vec<Entry>,
+    free: Vec<u32>,
+}
+
+impl OpTable {
+    pub(crate) fn new(limit: usize) -> OpTable {
+        let entries = std::iter::repeat_with(Entry::default).take(limit).collect();
+        OpTable { entries, free: (0..limit as u32).rev().collect() }
+    }
+
+    pub(crate) fn limit(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn outstanding(&self) -> usize {
+        self.entries.len() - self.free.len()
+    }
+
+    /// Remembers an operation, or gives it back if the table is full.
+    pub(crate) fn insert(&mut self, op: Op) -> Result<OpKey, Op> {
+        let Some(index) = self.free.pop() else { return Err(op) };
+        let entry = &mut self.entries[index as usize];
+        entry.op = Some(op);
+        Ok(OpKey { index, generation: entry.generation })
+    }
+
+    pub(crate) fn peek(&self, key: OpKey) -> Option<&Op> {
+        let entry = self.entries.get(key.index as usize)?;
+        if entry.generation == key.generation { entry.op.as_ref() } else { None }
+    }
+
+    pub(crate) fn peek_mut(&mut self, key: OpKey) -> Option<&mut Op> {
+        let entry = self.entries.get_mut(key.index as usize)?;
+        if entry.generation == key.generation { entry.op.as_mut() } else { None }
+    }
+
+    /// Forgets an operation; its key is stale from here on.
+    pub(crate) fn remove(&mut self, key: OpKey) -> Option<Op> {
+        let entry = self.entries.get_mut(key.index as usize)?;
+        if entry.generation != key.generation {
+            return None;
+        }
+        let op = entry.op.take()?;
+        entry.generation = entry.generation.wrapping_add(1);
+        self.free.push(key.index);
+        Some(op)
+    }
+
+    /// Keys of everything in flight, in no particular order.
+    pub(crate) fn keys(&self) -> Vec<OpKey> {
+        let occupied = self.entries.iter().enumerate().filter(|(_, entry)| entry.op.is_some());
+        occupied.map(|(n, entry)| OpKey { index: n as u32, generation: entry.generation }).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stale_key_names_nothing() {
+        let mut table = OpTable::new(1);
+        let first = table.insert(Op { user_data: 1, request: Request::Timeout }).expect("room for one");
+        assert!(table.insert(Op { user_data: 2, request: Request::Timeout }).is_err(), "and no more");
+        assert_eq!(table.remove(first).expect("there").user_data, 1);
+        let second = table.insert(Op { user_data: 3, request: Request::Timeout }).expect("room again");
+        assert_ne!(first, second);
+        assert!(table.peek(first).is_none() && table.remove(first).is_none());
+        assert_eq!(table.peek(second).expect("there").user_data, 3);
+    }
+}

@@ -1,0 +1,100 @@
+//! What the queue remembers of each socket: the operations that wait for it, in order.
+
+use crate::op::OpKey;
+use naio_stack::SocketId;
+use std::collections::{HashMap, VecDeque};
+
+/// The operations of one socket.
+#[derive(Debug, Default)]
+pub(crate) struct SocketOps {
+    pub(crate) connect: Option<OpKey>,
+    /// Receives, oldest first.
+    pub(crate) recv: VecDeque<OpKey>,
+    /// Sends, shutdown and close, oldest first: the stream's end comes after its bytes.
+    pub(crate) send: VecDeque<OpKey>,
+    /// How many of `send`, from the front, are in the stack's hands entirely.
+    pub(crate) accepted: usize,
+    /// Bytes of the stream in the stack's hands.
+    pub(crate) accepted_bytes: u64,
+    /// A connect was submitted once.
+    pub(crate) connected: bool,
+    /// A shutdown or close was submitted: nothing may be sent any more.
+    pub(crate) shut_down: bool,
+    /// A close was submitted: nothing may be asked any more.
+    pub(crate) closing: bool,
+    /// On the list of sockets to look at in the next turn.
+    pub(crate) dirty: bool,
+}
+
+impl SocketOps {
+    /// Takes an operation out of whatever list it waits in.
+    pub(crate) fn forget(&mut self, key: OpKey) {
+        if self.connect == Some(key) {
+            self.connect = None;
+        }
+        self.recv.retain(|waiting| *waiting != key);
+        if let Some(at) = self.send.iter().position(|waiting| *waiting == key) {
+            self.send.remove(at);
+            if at < self.accepted {
+                self.accepted -= 1;
+            }
+        }
+    }
+
+    /// Takes everything out: receives, then sends, then the connect.
+    pub(crate) fn drain(&mut self) -> Vec<OpKey> {
+        self.accepted = 0;
+        let connect = self.connect.take();
+        connect.into_iter().chain(self.recv.drain(..)).chain(self.send.drain(..)).collect()
+    }
+}
+
+/// The sockets of a queue.
+#[derive(Debug, Default)]
+pub(crate) struct SocketTable {
+    sockets: HashMap<SocketId, SocketOps>,
+    /// To be looked at in the next turn, each once.
+    dirty: Vec<SocketId>,
+}
+
+impl SocketTable {
+    pub(crate) fn insert(&mut self, socket: SocketId) {
+        self.sockets.insert(socket, SocketOps::default());
+    }
+
+    pub(crate) fn remove(&mut self, socket: SocketId) -> Option<SocketOps> {
+        self.sockets.remove(&socket)
+    }
+
+    pub(crate) fn ops(&mut self, socket: SocketId) -> Option<&mut SocketOps> {
+        self.sockets.get_mut(&socket)
+    }
+
+    pub(crate) fn ids(&self) -> Vec<SocketId> {
+        self.sockets.keys().copied().collect()
+    }
+
+    /// Puts the socket on the list of those to look at.
+    pub(crate) fn touch(&mut self, socket: SocketId) {
+        if let Some(ops) = self.sockets.get_mut(&socket)
+            && !ops.dirty
+        {
+            ops.dirty = true;
+            self.dirty.push(socket);
+        }
+    }
+
+    pub(crate) fn has_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// Moves the list of sockets to look at into `list`.
+    pub(crate) fn take_dirty(&mut self, list: &mut Vec<SocketId>) {
+        for socket in &self.dirty {
+            if let Some(ops) = self.sockets.get_mut(socket) {
+                ops.dirty = false;
+            }
+        }
+        list.append(&mut self.dirty);
+    }
+}

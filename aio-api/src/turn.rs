@@ -1,0 +1,158 @@
+//! One turn of the loop: the walk of the bytes, stage by stage, both ways.
+//!
+//! Receives nothing and hands nothing back but whether it found work: everything lies in the queue.
+//! The stages carry batches from room to room by value; no room calls another one upward.
+
+use crate::error::OpError;
+use crate::queue::EventQueue;
+use naio_dma::Page;
+use naio_nic::{ExtentId, Health, RxFrame, TxPacket};
+use naio_stack::SocketId;
+use naio_sys::clock;
+use naio_sys::mark;
+use std::time::Duration;
+
+/// Frames that one turn carries: enough for a burst at line rate, few enough that completions wait
+/// no longer than that.
+const RX_BUDGET: usize = 256;
+/// How often the card is asked whether it still lives: each look is a register read.
+const HEALTH_EVERY: Duration = Duration::from_millis(100);
+
+/// What the stages hand each other; kept from turn to turn, so that nothing is allocated.
+#[derive(Default)]
+pub(crate) struct Batches {
+    frames: Vec<RxFrame>,
+    spare: Vec<Page>,
+    released: Vec<ExtentId>,
+    packets: Vec<TxPacket>,
+    pub(crate) sockets: Vec<SocketId>,
+}
+
+impl EventQueue {
+    /// A turn, after a pause for a burst to gather if one is under way.
+    pub(crate) fn turn_paced(&mut self) {
+        if let Some(since) = self.last_burst {
+            let looks = self.pace.gather(since);
+            self.counters.turns += looks;
+            self.counters.empty_turns += looks;
+        }
+        self.turn();
+    }
+
+    /// Reap, ingest, timers, operations, egress, post, ring: once.
+    pub(crate) fn turn(&mut self) {
+        mark::mark::<{ mark::TURN_BEGINS }>();
+        self.now = clock::now();
+        self.check_health();
+        let released = self.reap_tx();
+        let frames = self.reap_rx();
+        self.ingest();
+        self.stack.expire(self.now);
+        let progressed = self.operations();
+        let posted = self.egress();
+        self.ring();
+        self.note(released + frames + progressed + posted > 0, frames);
+    }
+
+    /// What the card has sent goes back to whoever owns the bytes.
+    fn reap_tx(&mut self) -> usize {
+        let Some(nic) = &mut self.nic else { return 0 };
+        nic.reap_tx(&mut self.batches.released);
+        let released = self.batches.released.len();
+        self.stack.release(&mut self.batches.released);
+        released
+    }
+
+    fn reap_rx(&mut self) -> usize {
+        let Some(nic) = &mut self.nic else { return 0 };
+        nic.reap_rx(&mut self.batches.frames, RX_BUDGET)
+    }
+
+    /// Frames go into the stack; their pages come out and go back to the card.
+    fn ingest(&mut self) {
+        let Some(nic) = &mut self.nic else { return };
+        if !self.batches.frames.is_empty() {
+            let Batches { frames, spare, .. } = &mut self.batches;
+            self.stack.ingest(self.now, nic.rx_pool(), frames, spare);
+        }
+        nic.post_rx(&mut self.batches.spare);
+    }
+
+    /// Packets come out of the stack, no more than the card's ring has room for.
+    fn egress(&mut self) -> usize {
+        let Some(nic) = &mut self.nic else { return 0 };
+        let waiting = self.batches.packets.len();
+        let room = nic.tx_room().saturating_sub(waiting);
+        self.stack.egress(self.now, room, &mut self.batches.packets);
+        let posted = nic.post_tx(&mut self.batches.packets);
+        self.counters.tx_deferred += self.batches.packets.len() as u64;
+        posted
+    }
+
+    fn ring(&mut self) {
+        if let Some(nic) = &mut self.nic {
+            nic.ring();
+        }
+    }
+
+    fn note(&mut self, found: bool, frames: usize) {
+        self.counters.turns += 1;
+        if frames > 0 {
+            self.counters.rx_turns += 1;
+            self.counters.rx_frames += frames as u64;
+        }
+        // A turn that used its whole budget left more behind: no pause then.
+        self.last_burst = (frames > 0 && frames < RX_BUDGET).then_some(self.now);
+        if !found {
+            self.counters.empty_turns += 1;
+            if self.completed.is_empty() {
+                self.pace.idle();
+            }
+            mark::mark::<{ mark::TURN_WAS_EMPTY }>();
+        }
+    }
+
+    /// Looks whether the card is still there and ours.
+    fn check_health(&mut self) {
+        if self.now < self.next_health {
+            return;
+        }
+        self.next_health = self.now.after(HEALTH_EVERY);
+        let Some(nic) = &mut self.nic else { return };
+        match nic.health() {
+            Health::Alive => {}
+            Health::Gone => self.go_down("the network card does not answer any more"),
+            Health::ReleaseRequested => self.go_down("the system wants the network card back"),
+        }
+    }
+
+    /// Ends every operation with [`OpError::CardGone`] and lets the card go.
+    fn go_down(&mut self, why: &str) {
+        log::error!("{why}: {} operations end", self.ops.outstanding());
+        self.reset_all();
+        if let Some(nic) = &mut self.nic {
+            self.nic_counters = nic.counters();
+        }
+        self.nic = None;
+        for key in self.ops.keys() {
+            self.finish(key, Err(OpError::CardGone));
+        }
+    }
+
+    /// Resets every connection and tells the peers, as far as the card's ring has room.
+    fn reset_all(&mut self) {
+        for socket in self.sockets.ids() {
+            // A socket that was never connected has nobody to tell.
+            let _ = self.stack.abort(socket);
+        }
+        self.egress();
+        self.ring();
+    }
+}
+
+impl Drop for EventQueue {
+    fn drop(&mut self) {
+        self.now = clock::now();
+        self.reset_all();
+    }
+}

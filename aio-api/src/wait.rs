@@ -1,0 +1,71 @@
+//! Waiting for completions.
+
+use crate::completion::Completion;
+use crate::error::WaitError;
+use crate::queue::EventQueue;
+use naio_sys::clock::{self, Time};
+use std::time::Duration;
+
+/// How long to wait, and for how much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait {
+    min: usize,
+    within: Option<Duration>,
+}
+
+impl Wait {
+    /// Until there is one completion, however long it takes.
+    #[must_use]
+    pub fn for_one() -> Wait {
+        Wait::for_at_least(1)
+    }
+
+    /// Until there are `min` completions.
+    #[must_use]
+    pub fn for_at_least(min: usize) -> Wait {
+        Wait { min, within: None }
+    }
+
+    /// …but no longer than `within`.
+    #[must_use]
+    pub fn within(self, within: Duration) -> Wait {
+        Wait { within: Some(within), ..self }
+    }
+}
+
+impl EventQueue {
+    /// Drives the card until the completions asked for are there or the time is over; appends every
+    /// completion there is (they may be more than asked for) and returns how many.
+    ///
+    /// Returning fewer than asked for means that the time is over. The calling thread is busy
+    /// meanwhile: this is a polling stack.
+    ///
+    /// # Errors
+    /// [`WaitError`] if what is waited for can never come. Nothing is lost: completions that exist
+    /// are always handed out first.
+    pub fn wait(&mut self, completions: &mut Vec<Completion>, wait: Wait) -> Result<usize, WaitError> {
+        let deadline = wait.within.map_or(Time::FAR_FUTURE, |within| clock::now().after(within));
+        loop {
+            self.turn_paced();
+            let over = self.now() >= deadline;
+            if self.completions_waiting() >= wait.min || over {
+                return Ok(self.collect(completions));
+            }
+            if self.is_down() {
+                // Every operation has ended: there is no more to come.
+                let collected = self.collect(completions);
+                return if collected == 0 { Err(WaitError::CardGone) } else { Ok(collected) };
+            }
+            if wait.within.is_none() && self.completions_waiting() + self.outstanding() < wait.min {
+                return Err(WaitError::NothingOutstanding);
+            }
+        }
+    }
+
+    /// Drives the card for one turn, without waiting; appends what has completed and returns how
+    /// many.
+    pub fn poll(&mut self, completions: &mut Vec<Completion>) -> usize {
+        self.turn();
+        self.collect(completions)
+    }
+}
