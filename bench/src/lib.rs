@@ -5,7 +5,6 @@
 //! difference between the stacks and not between the programs. Nothing here opens a device.
 #![forbid(unsafe_code)]
 
-pub mod clock;
 pub mod cpu;
 pub mod payload;
 pub mod progress;

@@ -3,7 +3,7 @@
 //! Receives a [`Machine`] and a [`Job`]; hands on [`Outcome`]. Every option here has a reason, because a wrong one
 //! does not fail but gives other figures.
 
-use crate::clock::Deadline;
+use crate::deadline::Deadline;
 use crate::guest::{self, GuestError, Job};
 use crate::paths::Paths;
 use crate::process::{self, Guard, ProcessError};
