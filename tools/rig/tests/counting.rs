@@ -36,8 +36,8 @@ fn known_instructions_are_counted_as_they_are() {
     let runs = marks::runs(&outcome.marks).unwrap();
     assert_eq!(runs.len(), 2, "{}", outcome.marks);
     for run in &runs {
-        // A block that faults is entered twice and counted twice; the program faults once, in the string store.
-        let near = |counted: u64, known: u64| counted >= known && counted - known <= 50;
+        // A block that an interrupt or a fault sends back to its beginning is entered, and counted, twice.
+        let near = |counted: u64, known: u64| counted >= known && counted - known <= known / 1000 + 50;
         assert!(near(run.insns.user, 2 * 1_060_000), "{run:?}");
         assert!(near(run.empty.user, 2 * 40_000), "{run:?}");
         assert_eq!(run.empty_turns, 2, "{run:?}");
