@@ -48,6 +48,9 @@ impl EventQueue {
             self.end_all(socket, OpError::Closed);
             return;
         };
+        if self.closes_before_open(socket, &status) {
+            return;
+        }
         self.progress_connect(socket, &status);
         self.progress_recv(socket, &status);
         self.feed_sends(socket, &status);
@@ -57,6 +60,19 @@ impl EventQueue {
         if let Some(failure) = status.failure {
             self.fail(socket, op_error(failure));
         }
+    }
+
+    /// A socket that is closed before it was connected is just let go; true if that was the case.
+    fn closes_before_open(&mut self, socket: SocketId, status: &SocketStatus) -> bool {
+        let Some(ops) = self.sockets.ops(socket) else { return true };
+        if !ops.closing || (ops.connected && status.phase != Phase::Connecting) {
+            return false;
+        }
+        if let Some(close) = ops.send.pop_back() {
+            self.finish(close, Ok(()));
+        }
+        self.forget_socket(socket);
+        true
     }
 
     fn progress_connect(&mut self, socket: SocketId, status: &SocketStatus) {
@@ -75,7 +91,7 @@ impl EventQueue {
             return;
         }
         while let Some(key) = self.sockets.ops(socket).and_then(|ops| ops.recv.front().copied()) {
-            if waits_for_connection(status) {
+            if self.waits_for_connection(socket, status) {
                 return;
             }
             let Some((filled, enough)) = self.fill(socket, key) else { return };
@@ -111,7 +127,7 @@ impl EventQueue {
 
     /// Feeds sends into the stack, in order, as far as it takes them.
     fn feed_sends(&mut self, socket: SocketId, status: &SocketStatus) {
-        if waits_for_connection(status) {
+        if self.waits_for_connection(socket, status) {
             return;
         }
         loop {
@@ -172,6 +188,12 @@ impl EventQueue {
                 _ => return,
             }
         }
+    }
+
+    /// Nothing can be said about data before the handshake is over.
+    fn waits_for_connection(&mut self, socket: SocketId, status: &SocketStatus) -> bool {
+        let was_connected = self.sockets.ops(socket).is_some_and(|ops| ops.connected);
+        status.failure.is_none() && (!was_connected || status.phase == Phase::Connecting)
     }
 
     /// The connection has failed: everything that waits for it ends, a close successfully enough to
@@ -246,11 +268,6 @@ impl EventQueue {
 /// The handshake is over (RFC 9293 3.3.2).
 fn is_open(phase: Phase) -> bool {
     !matches!(phase, Phase::Closed | Phase::Connecting)
-}
-
-/// Nothing can be said about data before the handshake is over.
-fn waits_for_connection(status: &SocketStatus) -> bool {
-    status.failure.is_none() && status.phase == Phase::Connecting
 }
 
 /// Our FIN is acknowledged, or there is no connection that could acknowledge it.

@@ -2,6 +2,7 @@
 
 use crate::open::OpenError;
 use naio_dma::{Buffer, RegionError};
+use std::net::SocketAddr;
 
 /// Why an operation ended without success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,12 +51,24 @@ pub enum SubmitReason {
     /// The socket is connecting or connected already.
     #[error("the socket is connecting or connected already")]
     AlreadyConnected,
-    /// The address cannot be connected to (port 0, multicast, another IP version).
-    #[error("the address cannot be connected to")]
-    Address,
+    /// No host can have that address, or the port is 0, or it is not IPv4.
+    #[error("{remote} cannot be connected to")]
+    Address {
+        /// The address.
+        remote: SocketAddr,
+    },
+    /// Another network, and no gateway.
+    #[error("no route to {remote}: it is on another network and there is no gateway")]
+    NoRoute {
+        /// The address.
+        remote: SocketAddr,
+    },
     /// No local port is free for this peer.
-    #[error("no local port is free for this peer")]
-    NoPort,
+    #[error("no local port is free towards {remote}")]
+    NoPort {
+        /// The address.
+        remote: SocketAddr,
+    },
     /// The sending side was shut down.
     #[error("the socket's sending side is shut down")]
     ShutDown,

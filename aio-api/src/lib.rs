@@ -73,7 +73,7 @@ pub use counters::{Counters, QueueCounters};
 pub use error::{BufferError, BuildError, OpError, SocketError, SubmitError, SubmitReason, WaitError};
 pub use naio_dma::Buffer;
 pub use naio_nic::{Caps, Link, Mac};
-pub use naio_stack::{SocketId, SocketOptions};
+pub use naio_stack::{RingLen, SocketId, SocketOptions};
 pub use op::{OpKey, RecvOptions};
 pub use open::{CardOptions, OpenError};
 pub use pace::Pace;

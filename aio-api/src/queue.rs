@@ -514,10 +514,11 @@ impl EventQueue {
 
 fn connect_reason(error: ConnectError) -> SubmitReason {
     match error {
-        ConnectError::NoSocket => SubmitReason::NoSocket,
-        ConnectError::NotClosed => SubmitReason::AlreadyConnected,
-        ConnectError::Address => SubmitReason::Address,
-        ConnectError::NoPort => SubmitReason::NoPort,
+        ConnectError::Stale => SubmitReason::NoSocket,
+        ConnectError::InUse => SubmitReason::AlreadyConnected,
+        ConnectError::Address(remote) => SubmitReason::Address { remote },
+        ConnectError::NoRoute(remote) => SubmitReason::NoRoute { remote },
+        ConnectError::NoPort(remote) => SubmitReason::NoPort { remote },
     }
 }
 

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cpu;
+pub mod fill;
 pub mod payload;
 pub mod progress;
 pub mod protocol;

@@ -3,6 +3,7 @@
 //! Both arms fill the same [`Report`]; what an arm cannot know stays `None` and is left out of the table.
 
 use crate::cpu::Usage;
+use crate::fill::FillSummary;
 use crate::size::MIB;
 use core::fmt;
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,9 @@ pub struct Report {
     /// Mean number of received frames in a turn that found any (naio arm).
     #[serde(default)]
     pub frames_per_turn: Option<f64>,
+    /// How full completed buffers were (naio arm).
+    #[serde(default)]
+    pub bytes_per_completion: Option<FillSummary>,
     /// Driver counters by name: `rx_frames`, `tx_frames`, `mpc`, `rnbc`, `rx_dropped_*` … (naio arm).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub counters: BTreeMap<String, u64>,
@@ -93,6 +97,9 @@ impl fmt::Display for Report {
         }
         if let Some(frames) = self.frames_per_turn {
             writeln!(f, "  frames / turn  {frames:.1} (turns that found any)")?;
+        }
+        if let Some(fill) = self.bytes_per_completion {
+            writeln!(f, "  bytes / compl. median {}, 99 % {}, most {}", fill.p50, fill.p99, fill.max)?;
         }
         for (name, value) in self.counters.iter().filter(|(_, value)| **value != 0) {
             writeln!(f, "  {name:<14} {value}")?;
