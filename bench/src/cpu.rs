@@ -3,14 +3,13 @@
 //! Receives two [`Snapshot`]s, hands on a [`Usage`]. The figures come from `/proc` in clock ticks (10 ms on a
 //! usual kernel), which is coarse for runs under a second and never the figure that decides anything.
 
-use crate::clock;
-use core::time::Duration;
+use naio_sys::clock::{self, Time};
 use std::fs;
 
 /// What `/proc` said at one moment. A figure that could not be read is zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    at: Duration,
+    at: Time,
     user_ticks: u64,
     system_ticks: u64,
     machine_busy: u64,
@@ -49,7 +48,7 @@ impl Snapshot {
         let busy = self.machine_busy.saturating_sub(earlier.machine_busy) as f64;
         let idle = self.machine_idle.saturating_sub(earlier.machine_idle) as f64;
         Usage {
-            seconds: self.at.saturating_sub(earlier.at).as_secs_f64(),
+            seconds: self.at.since(earlier.at).as_secs_f64(),
             user_s: self.user_ticks.saturating_sub(earlier.user_ticks) as f64 / hz,
             sys_s: self.system_ticks.saturating_sub(earlier.system_ticks) as f64 / hz,
             busy: if busy + idle > 0.0 { busy / (busy + idle) } else { 0.0 },

@@ -6,7 +6,6 @@
 #![forbid(unsafe_code)]
 
 pub mod account;
-pub mod clock;
 pub mod cpu;
 pub mod fill;
 pub mod payload;

@@ -41,7 +41,7 @@ impl Payload {
     /// # Errors
     /// No memory file can be made, or there is no room for it.
     pub fn random(len: u64) -> io::Result<Self> {
-        let len = if len % 2 == 0 { len.saturating_sub(1) } else { len };
+        let len = if len.is_multiple_of(2) { len.saturating_sub(1) } else { len };
         let mut file = File::from(rustix::fs::memfd_create("naio-payload", MemfdFlags::CLOEXEC)?);
         let mut rng = fastrand::Rng::with_seed(SEED);
         let mut chunk = vec![0u8; HASH_CHUNK];

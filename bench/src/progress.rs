@@ -3,9 +3,9 @@
 //! `step` costs one comparison unless a whole report interval of bytes has passed, so it may stand between the
 //! marks; with progress switched on, the clock and the terminal do too, which is why it is off by default.
 
-use crate::clock;
 use crate::size::MIB;
 use core::time::Duration;
+use naio_sys::clock::{self, Time};
 use std::io::Write as _;
 
 /// How many bytes pass between two looks at the clock.
@@ -18,8 +18,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub struct Progress {
     enabled: bool,
     total: u64,
-    start: Duration,
-    last: Duration,
+    start: Time,
+    last: Time,
     next_look: u64,
 }
 
@@ -44,10 +44,10 @@ impl Progress {
     fn look(&mut self, done: u64) {
         self.next_look = done.saturating_add(BYTES_PER_LOOK);
         let now = clock::now();
-        if self.enabled && now.saturating_sub(self.last) >= INTERVAL {
+        if self.enabled && now.since(self.last) >= INTERVAL {
             self.last = now;
             // A closed standard error must not end a measurement.
-            let _ = writeln!(std::io::stderr(), "{}", self.line(done, now.saturating_sub(self.start)));
+            let _ = writeln!(std::io::stderr(), "{}", self.line(done, now.since(self.start)));
         }
     }
 

@@ -3,11 +3,11 @@
 //! One thread and one epoll instance for all connections, so that ten senders cost ten sockets and not ten
 //! threads. The table of connections is bounded and every connection has an idle deadline.
 
-use crate::clock;
 use crate::protocol::{DIGEST_LEN, REQUEST_LEN, Request};
 use crate::sha::Hasher;
 use crate::source::{IDLE_LIMIT, Limits, ServeError, Served};
 use core::time::Duration;
+use naio_sys::clock::{self, Time};
 use rustix::event::{Timespec, epoll};
 use std::collections::HashMap;
 use std::io::{self, Read as _, Write as _};
@@ -37,7 +37,7 @@ struct Connection {
     peer: String,
     stage: Stage,
     bytes: u64,
-    last_active: Duration,
+    last_active: Time,
 }
 
 /// What a readiness event led to.
@@ -92,7 +92,7 @@ pub fn serve(listener: &TcpListener, limits: Limits, served: &Sender<Served>) ->
 
 impl Sink<'_> {
     /// Takes one waiting connection. Returns whether anybody still wants to hear of results.
-    fn accept(&mut self, listener: &TcpListener, now: Duration) -> io::Result<bool> {
+    fn accept(&mut self, listener: &TcpListener, now: Time) -> io::Result<bool> {
         let (stream, peer) = match listener.accept() {
             Ok((stream, peer)) => (stream, peer.to_string()),
             // The peer went away between the event and the accept, or descriptors ran out: the event repeats.
@@ -111,7 +111,7 @@ impl Sink<'_> {
     }
 
     /// Moves one connection as far as one event allows. Returns whether anybody still wants to hear of results.
-    fn advance(&mut self, key: u64, now: Duration) -> bool {
+    fn advance(&mut self, key: u64, now: Time) -> bool {
         // An event may be older than the closing of its connection.
         let Some(connection) = self.connections.get_mut(&key) else { return true };
         connection.last_active = now;
@@ -136,8 +136,8 @@ impl Sink<'_> {
         }
     }
 
-    fn sweep(&mut self, now: Duration) -> bool {
-        let idle = |c: &Connection| now.saturating_sub(c.last_active) > IDLE_LIMIT;
+    fn sweep(&mut self, now: Time) -> bool {
+        let idle = |c: &Connection| now.since(c.last_active) > IDLE_LIMIT;
         let keys: Vec<u64> = self.connections.iter().filter(|(_, c)| idle(c)).map(|(key, _)| *key).collect();
         let timeout = || ServeError::Io(io::Error::new(io::ErrorKind::TimedOut, "the peer was silent"));
         keys.into_iter().all(|key| self.close(key, Err(timeout())))

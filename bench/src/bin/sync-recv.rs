@@ -6,14 +6,14 @@
 #![allow(clippy::print_stdout, reason = "a command prints its results")]
 
 use clap::Parser;
-use naio_bench::clock;
 use naio_bench::cpu::Snapshot;
 use naio_bench::progress::Progress;
 use naio_bench::protocol::{DIGEST_LEN, Request};
 use naio_bench::report::Report;
 use naio_bench::sha::{self, Verifier};
 use naio_bench::size::Size;
-use naio_sys::mark::mark;
+use naio_sys::clock;
+use naio_sys::mark::{RUN_BEGINS, RUN_ENDS, mark};
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::ExitCode;
@@ -89,7 +89,7 @@ fn run(arguments: &Arguments) -> Result<bool, (String, io::Error)> {
 fn connect(remote: SocketAddr) -> io::Result<TcpStream> {
     let start = clock::now();
     loop {
-        let left = CONNECT_LIMIT.saturating_sub(clock::now().saturating_sub(start));
+        let left = CONNECT_LIMIT.saturating_sub(clock::now().since(start));
         match TcpStream::connect_timeout(&remote, left.max(CONNECT_PAUSE)) {
             Ok(stream) => {
                 stream.set_read_timeout(Some(SILENCE_LIMIT))?;
@@ -118,7 +118,7 @@ fn receive(stream: &mut TcpStream, arguments: &Arguments) -> io::Result<Report> 
 
     let (mut received, mut calls) = (0u64, 0u64);
     let before = Snapshot::take();
-    mark::<1>();
+    mark::<RUN_BEGINS>();
     stream.write_all(&request)?;
     while received < expected {
         let n = match stream.read(&mut buffer) {
@@ -136,7 +136,7 @@ fn receive(stream: &mut TcpStream, arguments: &Arguments) -> io::Result<Report> 
         calls += 1;
         progress.step(received);
     }
-    mark::<2>();
+    mark::<RUN_ENDS>();
     let usage = Snapshot::take().since(&before);
 
     let mut report = Report::new("sync-recv", payload, &usage);

@@ -173,7 +173,8 @@ fn one_guest(
         script.push_str(&arm.prepare());
         script.push_str(&format!("step {} {} {command} || exit 1\n", arm.name(), transfer.as_secs()));
     }
-    let job = Job { script, programs: guest.arms.iter().map(|arm| arm.program()).collect() };
+    let job =
+        Job { script, programs: guest.arms.iter().map(|arm| arm.program()).collect(), ..Job::default() };
     let limit = BOOT_LIMIT + transfer * u32::try_from(guest.arms.len()).unwrap_or(1);
     let boot = Boot {
         paths: context.paths,

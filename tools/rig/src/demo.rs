@@ -44,7 +44,11 @@ pub fn run(paths: &Paths, parts: &Parts, say: &dyn Fn(&str)) -> Result<String, D
             arm.command(MIB, true)
         ));
     }
-    let job = Job { script, programs: vec![Arm::Naio.program(), Arm::Kernel.program(), "naio-remote"] };
+    let job = Job {
+        script,
+        programs: vec![Arm::Naio.program(), Arm::Kernel.program(), "naio-remote"],
+        ..Job::default()
+    };
     say(&format!("booting a guest: card {CARD} (82540EM) behind an IOMMU, a Linux peer at {REMOTE}"));
     let boot = Boot { paths, parts, machine: &machine, job: &job, wire: None, limit: LIMIT };
     let outcome = qemu::boot(&boot, &mut |event| match event {

@@ -16,12 +16,14 @@ const PASSWD: &str = "root::0:0:root:/root:/bin/sh\nuser::1000:1000:user:/tmp:/b
 const GROUP: &str = "root:x:0:\nuser:x:1000:\n";
 
 /// What a guest is to do.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Job {
     /// Shell script; a failing `try` ends it, its status is the guest's verdict.
     pub script: String,
     /// Names of naio's programs that it calls.
     pub programs: Vec<&'static str>,
+    /// Other programs: name in the guest, file on the host.
+    pub others: Vec<(&'static str, PathBuf)>,
 }
 
 /// Why a guest cannot be packed.
@@ -53,6 +55,9 @@ pub fn image(parts: &Parts, job: &Job) -> Result<Vec<u8>, GuestError> {
     for name in &job.programs {
         let path = parts.programs.find(name).ok_or(GuestError::Program(name))?;
         archive.file(&format!("bin/{name}"), 0o755, &read(&path)?)?;
+    }
+    for (name, path) in &job.others {
+        archive.file(&format!("bin/{name}"), 0o755, &read(path)?)?;
     }
     archive.file("job/run.sh", 0o644, job.script.as_bytes())?;
     image.extend(archive.finish());

@@ -8,9 +8,9 @@
 #![forbid(unsafe_code)]
 
 pub mod arm;
-pub mod clock;
 pub mod compare;
 pub mod cpio;
+pub mod deadline;
 pub mod demo;
 pub mod guest;
 pub mod lock;

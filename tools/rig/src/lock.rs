@@ -1,6 +1,6 @@
 //! One rig run at a time: two would share two cores and trample each other's figures.
 
-use crate::clock::Deadline;
+use crate::deadline::Deadline;
 use crate::paths::Paths;
 use core::time::Duration;
 use rustix::fs::{FlockOperation, flock};

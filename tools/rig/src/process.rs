@@ -1,6 +1,6 @@
 //! Other programs, each with a deadline and ended through our own handle, never by name.
 
-use crate::clock::Deadline;
+use crate::deadline::Deadline;
 use core::time::Duration;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 //! Receives a [`Machine`] and a [`Job`]; hands on [`Outcome`]. Every option here has a reason, because a wrong one
 //! does not fail but gives other figures.
 
-use crate::clock::Deadline;
+use crate::deadline::Deadline;
 use crate::guest::{self, GuestError, Job};
 use crate::paths::Paths;
 use crate::process::{self, Guard, ProcessError};
@@ -24,6 +24,8 @@ const POLL: Duration = Duration::from_millis(50);
 const STATUS_DONE: i32 = 33;
 /// The same when the job failed: (17 << 1) | 1.
 const STATUS_JOB_FAILED: i32 = 35;
+/// QEMU did not like its command line.
+const STATUS_REFUSED: i32 = 1;
 /// How much of the console goes into an error.
 const CONSOLE_TAIL: usize = 1500;
 
@@ -216,8 +218,15 @@ pub fn boot_interactive(boot: &Boot<'_>) -> Result<(), BootError> {
     command.args(["-display", "none", "-chardev", "stdio,id=terminal,mux=on,signal=off"]);
     command.args(["-serial", "chardev:terminal", "-mon", "chardev=terminal"]);
     let mut guard = Guard::spawn(&mut command)?;
-    while guard.poll().is_none() {
-        std::thread::sleep(POLL);
+    let status = loop {
+        match guard.poll() {
+            Some(status) => break status,
+            None => std::thread::sleep(POLL),
+        }
+    };
+    if status.code() == Some(STATUS_REFUSED) {
+        let (qemu, console) = ("see above".to_owned(), String::new());
+        return Err(BootError::Ended { status, qemu, console });
     }
     Ok(())
 }

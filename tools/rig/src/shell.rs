@@ -38,7 +38,7 @@ pub fn run(paths: &Paths, parts: &Parts) -> Result<(), ShellError> {
         .into_iter()
         .filter(|p| parts.programs.find(p).is_some())
         .collect();
-    let job = Job { script: script(root), programs };
+    let job = Job { script: script(root), programs, ..Job::default() };
     let boot = Boot { paths, parts, machine: &machine, job: &job, wire: wire.as_ref(), limit: Duration::MAX };
     qemu::boot_interactive(&boot)?;
     drop(peer);

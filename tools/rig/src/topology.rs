@@ -5,7 +5,7 @@
 //! removed when the value goes away; one that a killed process left behind is removed by the next.
 
 use crate::arm::{REMOTE, THERE};
-use crate::clock::Deadline;
+use crate::deadline::Deadline;
 use crate::process::{self, Guard, ProcessError};
 use core::time::Duration;
 use std::fs::{self, File};

@@ -18,10 +18,10 @@ struct Need {
     package: &'static str,
 }
 
-const QEMU: Need = Need { program: "qemu-system-x86_64", package: "qemu-system-x86" };
-const BUSYBOX: Need = Need { program: "busybox", package: "busybox-static" };
-const IP: Need = Need { program: "ip", package: "iproute2" };
-const XZ: Need = Need { program: "xz", package: "xz-utils" };
+static QEMU: Need = Need { program: "qemu-system-x86_64", package: "qemu-system-x86" };
+static BUSYBOX: Need = Need { program: "busybox", package: "busybox-static" };
+static IP: Need = Need { program: "ip", package: "iproute2" };
+static XZ: Need = Need { program: "xz", package: "xz-utils" };
 
 /// What was found.
 #[derive(Debug, Clone)]
@@ -95,8 +95,14 @@ impl PackagesError {
 
 /// Packages that are not there.
 pub(crate) fn missing(paths: &Paths) -> Vec<&'static str> {
-    // xz serves once, to open the kernel; without the kernel its absence would come up anyway.
-    [QEMU, BUSYBOX, IP].iter().filter(|n| locate(n, paths).is_none()).map(|n| n.package).collect()
+    absent(paths).map(|need| need.package).collect()
+}
+
+/// What is needed and not there. A TAP needs root, so that without root `ip` is not needed either.
+fn absent(paths: &Paths) -> impl Iterator<Item = &'static Need> {
+    let root = rustix::process::geteuid().is_root();
+    let needs = [&QEMU, &BUSYBOX, &XZ].into_iter().chain(root.then_some(&IP));
+    needs.filter(|need| locate(need, paths).is_none())
 }
 
 /// Finds the programs, installing or unpacking what is missing.

@@ -1,6 +1,7 @@
 //! What the rig's tests share: whether to run at all, the rig's parts, one boot for many tests, and how a user
 //! starts naio.
 #![allow(dead_code, reason = "each test binary uses its own part of this file")]
+#![allow(clippy::print_stdout, reason = "a test that cannot run says so")]
 
 use naio_rig::arm::{CARD, HERE, REMOTE};
 use naio_rig::guest::Job;
@@ -14,12 +15,12 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Payload of the hashed transfers.
-pub const MIB: u64 = 64;
+pub(crate) const MIB: u64 = 64;
 /// What one transfer may take inside a guest, hashing on both sides included.
-pub const TRANSFER_SECONDS: u64 = 150;
+pub(crate) const TRANSFER_SECONDS: u64 = 150;
 
 /// Whether the rig's tests are to run; says so if not.
-pub fn wanted() -> bool {
+pub(crate) fn wanted() -> bool {
     let wanted = std::env::var_os("NAIO_RIG").is_some_and(|v| v == "required");
     if !wanted {
         println!("skipped: set NAIO_RIG=required (or run `cargo rig test`) to boot guests");
@@ -28,15 +29,15 @@ pub fn wanted() -> bool {
 }
 
 /// The rig, ready and ours.
-pub struct Rig {
-    pub paths: Paths,
-    pub parts: Parts,
+pub(crate) struct Rig {
+    pub(crate) paths: Paths,
+    pub(crate) parts: Parts,
     _lock: Lock,
 }
 
 impl Rig {
     /// Sets the rig up if need be. A rig that cannot be had fails the test: it was required.
-    pub fn ready() -> Self {
+    pub(crate) fn ready() -> Self {
         let say = |line: &str| eprintln!("rig: {line}");
         let paths = Paths::of_workspace();
         let lock = lock::acquire(&paths, &say).unwrap_or_else(|e| panic!("{e}"));
@@ -45,12 +46,12 @@ impl Rig {
     }
 
     /// Boots a guest with every program of naio that this tree has; a program it lacks fails its own step only.
-    pub fn boot(&self, machine: &Machine, script: &str) -> Outcome {
+    pub(crate) fn boot(&self, machine: &Machine, script: &str) -> Outcome {
         self.boot_on(machine, script, None, &mut |_| {})
     }
 
     /// The same on a wire, telling `on_event` of each step.
-    pub fn boot_on(
+    pub(crate) fn boot_on(
         &self,
         machine: &Machine,
         script: &str,
@@ -59,7 +60,7 @@ impl Rig {
     ) -> Outcome {
         let all = ["naio-recv", "sync-recv", "naio-remote"];
         let programs = all.into_iter().filter(|p| self.parts.programs.find(p).is_some()).collect();
-        let job = Job { script: script.to_owned(), programs };
+        let job = Job { script: script.to_owned(), programs, ..Job::default() };
         let limit = Duration::from_secs(60 + 3 * TRANSFER_SECONDS);
         let boot = Boot { paths: &self.paths, parts: &self.parts, machine, job: &job, wire, limit };
         qemu::boot(&boot, on_event).unwrap_or_else(|e| panic!("{e}"))
@@ -67,15 +68,15 @@ impl Rig {
 }
 
 /// One boot that several tests look at; whoever comes first pays for it. A boot that failed fails them all.
-pub struct Shared<T>(OnceLock<Option<T>>);
+pub(crate) struct Shared<T>(OnceLock<Option<T>>);
 
 impl<T> Shared<T> {
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self(OnceLock::new())
     }
 
     /// The outcome, or `None` if the tests are not wanted.
-    pub fn outcome(&self, make: impl FnOnce() -> T) -> Option<&T> {
+    pub(crate) fn outcome(&self, make: impl FnOnce() -> T) -> Option<&T> {
         if !wanted() {
             return None;
         }
@@ -87,18 +88,18 @@ impl<T> Shared<T> {
 }
 
 /// naio-recv as a user starts it, with extra flags.
-pub fn naio(device: &str, mib: u64, extra: &str) -> String {
+pub(crate) fn naio(device: &str, mib: u64, extra: &str) -> String {
     format!("naio-recv --device vfio:{device} --address {HERE} --remote {REMOTE} --size {mib}MiB {extra}")
 }
 
 /// The same on the card under test.
-pub fn naio_on_card(mib: u64, extra: &str) -> String {
+pub(crate) fn naio_on_card(mib: u64, extra: &str) -> String {
     naio(CARD, mib, extra)
 }
 
 /// Asserts that a step failed the way a user can do something about: status 1, one `error:` line that names what
 /// matters, a `help:` line.
-pub fn assert_clear_error(outcome: &Outcome, step: &str, names: &[&str]) {
+pub(crate) fn assert_clear_error(outcome: &Outcome, step: &str, names: &[&str]) {
     let step_result = outcome.results.step(step).unwrap_or_else(|e| panic!("{e}"));
     let stderr = &step_result.stderr;
     assert_eq!(step_result.status, Some(1), "{step}: {stderr}");
