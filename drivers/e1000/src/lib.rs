@@ -197,12 +197,6 @@ impl<D: Device> E1000<D> {
     pub fn part(&self) -> &'static Part {
         self.part
     }
-
-    /// The device, for tests that play the card.
-    #[cfg(test)]
-    pub(crate) fn device(&self) -> &D {
-        &self.device
-    }
 }
 
 /// A card that was pulled answers all ones. CTRL too: one register at all ones is possible, two that
