@@ -13,11 +13,8 @@ fn frames_of_every_length_arrive_through_several_wraps() {
         let total = 2 * ring as usize + 2035;
         let (mut sent, mut seen) = (0, 0);
         while seen < total {
-            let burst = 200.min(total - sent);
-            for n in sent..sent + burst {
-                if !card.lock().deliver(&pattern(14 + n % 2035, n)) {
-                    break;
-                }
+            let burst = sent + 200;
+            while sent < burst.min(total) && card.lock().deliver(&pattern(14 + sent % 2035, sent)) {
                 sent += 1;
             }
             for frame in take_frames(&mut driver, 64) {
