@@ -9,7 +9,7 @@ use crate::ids::Features;
 use crate::irq;
 use crate::phy::{self, PhyError};
 use crate::regs::{
-    ALL_ONES, CTRL, CTRL_EXT, FCAH, FCAL, FCRTH, FCRTL, FCT, FCTTV, ICR, IMC, ITR, MANC, MTA, MTA_WORDS, PBA,
+    ALL_ONES, CTRL, CTRL_EXT, FCAH, FCAL, FCRTH, FCRTL, FCT, FCTTV, IMC, ITR, MANC, MTA, MTA_WORDS, PBA,
     RA_PAIRS, RADV, RAH0, RAL0, RCTL, RDBAH, RDBAL, RDH, RDLEN, RDTR, RXCSUM, STATUS, TADV, TCTL, TDBAH,
     TDBAL, TDH, TDLEN, TIDV, TIPG, TXDCTL, VET, VFTA, VFTA_WORDS, WUC, ctrl, ctrl_ext, manc, rah, rctl,
     rxcsum, tctl, txdctl,
@@ -65,8 +65,7 @@ pub(crate) fn reset<D: Device>(device: &D, features: &Features) -> Result<(), Ti
         // ARP belongs to us, not to the management firmware.
         device.write(MANC, device.read(MANC) & !manc::ARP_EN);
     }
-    device.write(IMC, ALL_ONES);
-    device.read(ICR);
+    irq::mask(device);
     Ok(())
 }
 
@@ -200,13 +199,12 @@ fn check_ring<D: Device>(
     }
 }
 
-/// Steps 25 to 27: statistics at zero, both units on, interrupts off. The caller then publishes the
-/// receive descriptors: QEMU receives nothing for a second after RCTL unless RDT is written.
+/// Steps 25 and 26: statistics at zero, both units on. The caller then publishes the receive
+/// descriptors: QEMU receives nothing for a second after RCTL unless RDT is written.
 pub(crate) fn enable<D: Device>(device: &D) {
     stats::clear(device);
     device.write(RCTL, rctl::EN | rctl::BAM | rctl::BSIZE_2048 | rctl::SECRC);
     device.write(TCTL, TCTL_DISABLED | tctl::EN);
-    irq::mask(device);
 }
 
 /// Both units off, then a full reset: the card can no longer touch memory by itself.

@@ -114,6 +114,7 @@ fn registers_end_up_the_same_whether_reset_clears_them_or_not() {
         let tables = (MTA..MTA + 512).chain(VFTA..VFTA + 512).step_by(4);
         assert!(tables.into_iter().all(|word| state.reg(word) == 0));
         assert!((0x4000..0x4100).step_by(4).all(|counter| state.reg(counter) == 0));
+        assert_eq!(state.hurried, 0, "transfers drain before the reset, nothing is touched in it");
         assert!(state.eeprom.half_clock >= Duration::from_micros(50), "Microwire parts are slow");
         assert_eq!((state.phy.regs[4], state.phy.regs[9]), (0x01e1, 0x0200), "what is advertised");
         assert_eq!(state.phy.regs[0x10], 0x0860, "crossover on, polarity on, carrier sense on");

@@ -18,6 +18,10 @@ use transfer::Transmitter;
 
 pub(crate) const MAC: [u8; 6] = [0x02, 0x11, 0x22, 0x33, 0x44, 0x56];
 
+/// Transfers under way end, and a reset is over (8254x fact sheet 4.14).
+const DRAIN: Duration = Duration::from_millis(10);
+const SETTLE: Duration = Duration::from_millis(5);
+
 /// What was done to the card, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
@@ -61,6 +65,11 @@ pub(crate) struct State {
     pub(crate) eeprom: Eeprom,
     pub(crate) phy: Phy,
     pub(crate) tx: Transmitter,
+    /// When the transmitter was stopped, and when the last reset will have settled.
+    stopped_at: Duration,
+    settled_at: Duration,
+    /// Times the card was not given the time it needs.
+    pub(crate) hurried: u32,
     /// Received data that had no memory to go to.
     pub(crate) faults: u32,
     /// Where the rings were when bus mastering went on.
@@ -94,6 +103,9 @@ impl State {
             eeprom: Eeprom::new(MAC),
             phy: Phy::default(),
             tx: Transmitter::default(),
+            stopped_at: Duration::ZERO,
+            settled_at: Duration::ZERO,
+            hurried: 0,
             faults: 0,
             rings: [0; 2],
             memory_at_stop: None,
@@ -131,6 +143,7 @@ impl State {
 
     fn gone(&mut self) -> bool {
         self.accesses += 1;
+        self.hurried += u32::from(self.now < self.settled_at);
         self.lies.gone_from.is_some_and(|from| self.accesses > from)
     }
 
@@ -174,12 +187,18 @@ impl State {
             MDIC => self.phy.ask(value, self.now, self.lies.mdic_fails),
             IMS => self.set(IMS, self.reg(IMS) | value),
             IMC => self.set(IMS, self.reg(IMS) & !value),
+            TCTL => {
+                self.stopped_at = self.now;
+                self.set(TCTL, value);
+            }
             RDT | TDT => panic!("tail registers are written by a doorbell only"),
             _ => self.set(offset, value),
         }
     }
 
     fn reset(&mut self, value: u32) {
+        self.hurried += u32::from(self.now < self.stopped_at + DRAIN);
+        self.settled_at = self.now + SETTLE;
         if !self.lies.reset_keeps_registers {
             let pba = self.reg(PBA);
             self.regs.fill(0);

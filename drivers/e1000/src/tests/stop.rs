@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 fn stopped_in_order(card: &Card) {
     let mut state = card.lock();
     assert!(!state.master);
+    assert_eq!(state.hurried, 0);
     assert_eq!(state.memory_at_stop, Some(true), "rings still mapped when the bus went off");
     assert!(!state.sees_rings(), "and gone in the end");
     let trace = std::mem::take(&mut state.trace);
@@ -18,6 +19,7 @@ fn stopped_in_order(card: &Card) {
     let tx_off = last(&|e| matches!(e, Event::Write(TCTL, v) if v & tctl::EN == 0));
     let masked = last(&|e| *e == Event::Write(IMC, ALL_ONES));
     let reset = last(&|e| matches!(e, Event::Write(CTRL, v) if v & ctrl::RST != 0));
+    last(&|e| *e == Event::Write(WUC, 0));
     let off = last(&|e| *e == Event::BusMaster(false));
     assert!(rx_off < reset && tx_off < reset && reset < off && masked < off);
     assert_eq!(trace[off + 1..], [Event::Dropped], "no access after the bus is off");

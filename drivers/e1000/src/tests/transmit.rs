@@ -262,3 +262,22 @@ fn the_largest_ring_works_too() {
     }
     assert_eq!(driver.counters().tx_frames, 12_000);
 }
+
+#[test]
+fn the_ring_is_never_filled_to_the_brim() {
+    let mut bench = Bench::new(80, 80);
+    bench.card.lock().lies.tx_frozen = true;
+    // A context, a header, 18 fragments and padding: nothing is wider.
+    let cuts: Vec<(Range<usize>, u32)> = (0..FRAGMENTS_MAX).map(|n| (n..n + 1, n as u32)).collect();
+    for narrow in 50..80 {
+        let mut batch: Vec<TxPacket> = (0..narrow).map(|_| bench.packet(60, &[])).collect();
+        let mut wide = bench.packet(40, &cuts);
+        wide.checksum = Some(TxChecksum { start: if narrow % 2 == 0 { 34 } else { 35 }, ..TCP });
+        batch.push(wide);
+        let taken = bench.driver.post_tx(&mut batch);
+        bench.driver.ring();
+        bench.card.lock().transmit(usize::MAX);
+        assert_eq!(bench.sent().len(), taken, "TDT == TDH would mean that there is nothing to send");
+        bench.reap();
+    }
+}
