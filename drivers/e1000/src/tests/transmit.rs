@@ -78,6 +78,7 @@ fn frames_leave_whole_and_short_ones_padded_with_zeros() {
         let packet = bench.packet(len, &[]);
         bench.send(vec![packet]);
         assert_eq!(bench.sent(), [padded(pattern(len, 5))], "header only, {len}");
+        assert_eq!(bench.card.lock().tx.pieces_sent.pop(), Some(1), "padding costs no slot here");
         bench.reap();
     }
     for len in 1..=80 {
