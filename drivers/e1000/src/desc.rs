@@ -18,8 +18,7 @@ pub(crate) mod rx {
     pub(crate) const TCPCS: u64 = 1 << 37;
     /// IP checksum was computed.
     pub(crate) const IPCS: u64 = 1 << 38;
-    /// CE, SE, SEQ, CXE and RXE: the frame itself is bad (mask of the drivers of record, 0x97,
-    /// without its reserved bit).
+    /// CE, SE, SEQ, CXE and RXE: the frame itself is bad (8254x fact sheet 3.1).
     pub(crate) const FRAME_ERRORS: u64 = 0x97 << 40;
     /// TCP or UDP checksum is wrong.
     pub(crate) const TCPE: u64 = 1 << 45;
@@ -50,6 +49,8 @@ pub(crate) mod tx {
 }
 
 /// Both quadwords of the context that makes the card complete `checksum` (8254x SDM 3.3.6).
+///
+/// Every offset of it fits a byte; [`Offload::can`](crate::offload::Offload::can) has seen to that.
 pub(crate) fn context(checksum: TxChecksum) -> (u64, u64) {
     let ip = u64::from(checksum.ip_start);
     let transport = u64::from(checksum.start);

@@ -1,19 +1,21 @@
 //! The EEPROM: where the card keeps its station address.
 //!
 //! Reads the 64 words by driving the Microwire pins through EECD: the one way that silicon, QEMU
-//! and VirtualBox all understand (8254x fact sheet 2.2). Hands on words whose checksum is right.
+//! and VirtualBox all understand (8254x fact sheet 2.2). Hands on an address only from words whose
+//! checksum is right.
 
 use crate::ids::Features;
-use crate::regs::{EECD, STATUS, eecd};
+use crate::regs::{EECD, STATUS, eecd, status};
 use crate::wait::{self, Timeout};
 use naio_device::Device;
+use naio_nic::Mac;
 use std::time::Duration;
 
-/// Words covered by the checksum (8254x SDM 5.6.x, EEPROM map).
+/// Words covered by the checksum (8254x fact sheet 2.4).
 const WORDS: u32 = 0x40;
-/// What words 0x00 to 0x3F must add up to (8254x SDM 5.6.35).
+/// What words 0x00 to 0x3F must add up to (8254x fact sheet 2.4).
 const CHECKSUM: u16 = 0xbaba;
-/// Half a clock of a Microwire part.
+/// Half a clock of a Microwire part (8254x fact sheet 2.3).
 const HALF_CLOCK: Duration = Duration::from_micros(50);
 /// The firmware may hold the EEPROM for a while (8254x fact sheet 4.14).
 const GRANT_PAUSE: Duration = Duration::from_micros(50);
@@ -34,10 +36,24 @@ pub enum EepromError {
         /// What they add up to.
         sum: u16,
     },
+    /// The words add up, but no station may have the address they hold.
+    #[error("the EEPROM says {0}, which is no station address")]
+    Address(Mac),
+}
+
+/// The station address in words 0 to 2, low byte first.
+pub(crate) fn station_address<D: Device>(device: &D, features: &Features) -> Result<Mac, EepromError> {
+    let words = read(device, features)?;
+    let [a, b, c] = [words[0], words[1], words[2]].map(u16::to_le_bytes);
+    let mut mac = Mac([a[0], a[1], b[0], b[1], c[0], c[1]]);
+    if features.dual_port && device.read(STATUS) & status::FUNC_1 != 0 {
+        mac.0[5] ^= 1;
+    }
+    if mac.is_station() { Ok(mac) } else { Err(EepromError::Address(mac)) }
 }
 
 /// Reads words 0x00 to 0x3F.
-pub(crate) fn read<D: Device>(device: &D, features: &Features) -> Result<[u16; WORDS as usize], EepromError> {
+fn read<D: Device>(device: &D, features: &Features) -> Result<[u16; WORDS as usize], EepromError> {
     let mut pins = Microwire::acquire(device, features)?;
     let mut words = [0; WORDS as usize];
     for (address, word) in words.iter_mut().enumerate() {
@@ -63,7 +79,10 @@ impl<'d, D: Device> Microwire<'d, D> {
         let large = features.eeprom_size_bit && pins & eecd::SIZE != 0;
         if features.eeprom_needs_grant {
             pins |= eecd::REQ;
-            device.write(EECD, pins);
+        }
+        // Deselected and with the clock low, whatever the card was left in.
+        device.write(EECD, pins);
+        if features.eeprom_needs_grant {
             let granted = wait::until(device, "grant its EEPROM", GRANT_PAUSE, GRANT_WITHIN, |d| {
                 (d.read(EECD) & eecd::GNT != 0).then_some(())
             });

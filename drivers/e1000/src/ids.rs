@@ -38,7 +38,7 @@ pub enum Media {
     Serdes,
 }
 
-/// One row of the family's table (8254x fact sheet 1.1; 8254x SDM table 5-1).
+/// One row of the family's table (8254x fact sheet 1.1).
 #[derive(Clone, Copy, Debug)]
 pub struct Part {
     /// PCI device id.
@@ -134,9 +134,12 @@ pub struct Features {
     pub dual_port: bool,
     /// Writing an odd word of MTA or VFTA corrupts the even one before (82544 erratum).
     pub table_words_from_the_top: bool,
+    /// Transmit data is corrupted in PCI-X mode unless buffers are cut at odd places, which this
+    /// driver does not do (8254x fact sheet 5.4).
+    pub tx_corrupted_in_pcix: bool,
     /// What the PHY must say it is (register 2 and 3, revision masked).
     pub phy_id: u32,
-    /// Half of the packet buffer that receives, in KB: the reset value of PBA, left alone.
+    /// The part of the packet buffer that receives, in KB, for PBA.
     pub rx_fifo_kb: u32,
 }
 
@@ -197,6 +200,7 @@ fn features(mac: MacType, media: Media) -> Option<Features> {
         eeprom_size_bit: true,
         dual_port: mac == I82546 || mac == I82546Rev3,
         table_words_from_the_top: mac == I82544,
+        tx_corrupted_in_pcix: mac == I82544,
         phy_id: if mac == I82544 { PHY_82544 } else { PHY_88E1011 },
         rx_fifo_kb: 48,
     })

@@ -1,22 +1,22 @@
-//! Bring-up and shut-down, in the order of the datasheet (8254x SDM 14, fact sheet 4.2, 4.3, 4.12).
+//! Bring-up and shut-down, in the order of the 8254x fact sheet, 4.2, 4.3 and 4.12.
 //!
 //! Receives a card in any state and hands on one with both rings programmed and enabled; the way
 //! back ends with a card that can no longer touch memory. Emulators keep registers over a reset, so
 //! every register this driver uses is written.
 
-use crate::OpenError;
-use crate::eeprom::{self, EepromError};
+use crate::eeprom;
 use crate::ids::Features;
 use crate::irq;
-use crate::phy;
+use crate::phy::{self, PhyError};
 use crate::regs::{
-    ALL_ONES, CTRL, CTRL_EXT, FCAH, FCAL, FCRTH, FCRTL, FCT, FCTTV, ICR, IMC, ITR, MANC, MTA, MTA_WORDS,
+    ALL_ONES, CTRL, CTRL_EXT, FCAH, FCAL, FCRTH, FCRTL, FCT, FCTTV, IMC, ITR, MANC, MTA, MTA_WORDS, PBA,
     RA_PAIRS, RADV, RAH0, RAL0, RCTL, RDBAH, RDBAL, RDH, RDLEN, RDTR, RXCSUM, STATUS, TADV, TCTL, TDBAH,
     TDBAL, TDH, TDLEN, TIDV, TIPG, TXDCTL, VET, VFTA, VFTA_WORDS, WUC, ctrl, ctrl_ext, manc, rah, rctl,
-    rxcsum, status, tctl, txdctl,
+    rxcsum, tctl, txdctl,
 };
 use crate::stats;
 use crate::wait::{self, Timeout};
+use crate::{OpenError, is_gone};
 use naio_device::{Device, Doorbell};
 use naio_dma::DescArray;
 use naio_nic::Mac;
@@ -33,11 +33,13 @@ const EEPROM_RELOAD: Duration = Duration::from_millis(2);
 const PAUSE_ADDRESS_LOW: u32 = 0x00c2_8001;
 const PAUSE_ADDRESS_HIGH: u32 = 0x0000_0100;
 const PAUSE_TYPE: u32 = 0x8808;
-/// IPGT 8, IPGR1 8, IPGR2 6: copper, as the drivers of record set it (8254x SDM 13.4.34).
+/// IPGT 8, IPGR1 8, IPGR2 6: copper, as the drivers of record set it (8254x fact sheet 2.8).
 const TIPG_COPPER: u32 = 8 | 8 << 10 | 6 << 20;
-/// TIDV must not be zero (8254x SDM 13.4.41); no descriptor of ours asks for the delay.
+/// TIDV must not be zero (8254x fact sheet 2.10); no descriptor of ours asks for the delay.
 const TIDV_UNUSED: u32 = 8;
 const TADV_UNUSED: u32 = 32;
+/// How to transmit, and not yet.
+const TCTL_DISABLED: u32 = tctl::PSP | tctl::CT_15 | tctl::COLD_FULL_DUPLEX | tctl::RTLC;
 
 /// Steps 3 to 13: a full reset. Nothing of the card's is running afterwards.
 pub(crate) fn reset<D: Device>(device: &D, features: &Features) -> Result<(), Timeout> {
@@ -46,6 +48,8 @@ pub(crate) fn reset<D: Device>(device: &D, features: &Features) -> Result<(), Ti
     device.write(TCTL, tctl::PSP);
     device.read(STATUS);
     device.delay(DRAIN);
+    // The split of the packet buffer takes effect with the reset (8254x fact sheet 2.9).
+    device.write(PBA, features.rx_fifo_kb);
     device.write(CTRL, device.read(CTRL) | ctrl::RST);
     // No register is touched before the card has settled: reads may return anything.
     device.delay(features.reset_settle);
@@ -61,29 +65,16 @@ pub(crate) fn reset<D: Device>(device: &D, features: &Features) -> Result<(), Ti
         // ARP belongs to us, not to the management firmware.
         device.write(MANC, device.read(MANC) & !manc::ARP_EN);
     }
-    device.write(IMC, ALL_ONES);
-    device.read(ICR);
+    irq::mask(device);
     Ok(())
 }
 
 /// Step 15: the station address, from the EEPROM; from RA0 if the EEPROM is unusable.
 pub(crate) fn station_address<D: Device>(device: &D, features: &Features) -> Result<Mac, OpenError> {
-    let from_eeprom = eeprom::read(device, features).map(|words| {
-        let [a, b, c] = [words[0], words[1], words[2]].map(u16::to_le_bytes);
-        let mut mac = Mac([a[0], a[1], b[0], b[1], c[0], c[1]]);
-        if features.dual_port && device.read(STATUS) & status::FUNC_1 != 0 {
-            mac.0[5] ^= 1;
-        }
-        mac
-    });
-    match from_eeprom {
-        Ok(mac) if mac.is_station() => Ok(mac),
-        Ok(mac) => receive_address_0(device).ok_or(OpenError::NoAddress { eeprom: Err(mac) }),
-        Err(e) => {
-            log::warn!("{e}; looking at receive address 0 instead");
-            receive_address_0(device).ok_or(OpenError::NoAddress { eeprom: Ok(e) })
-        }
-    }
+    eeprom::station_address(device, features).or_else(|e| {
+        log::warn!("{e}; looking at receive address 0 instead");
+        receive_address_0(device).ok_or(OpenError::NoAddress(e))
+    })
 }
 
 fn receive_address_0<D: Device>(device: &D) -> Option<Mac> {
@@ -131,7 +122,7 @@ fn flushed<D: Device>(device: &D, offset: u32, value: u32) {
 }
 
 /// Step 21: the MAC follows the PHY, and the PHY negotiates.
-pub(crate) fn start_link<D: Device>(device: &D, features: &Features) -> Result<(), OpenError> {
+pub(crate) fn start_link<D: Device>(device: &D, features: &Features) -> Result<(), PhyError> {
     let clear = ctrl::FRCSPD
         | ctrl::FRCDPX
         | ctrl::ILOS
@@ -142,8 +133,7 @@ pub(crate) fn start_link<D: Device>(device: &D, features: &Features) -> Result<(
         | ctrl::VME;
     device.write(CTRL, device.read(CTRL) & !clear | ctrl::SLU);
     device.read(STATUS);
-    phy::start(device, features)?;
-    Ok(())
+    phy::start(device, features)
 }
 
 /// Step 23: the transmit ring, programmed and not yet enabled.
@@ -166,7 +156,7 @@ pub(crate) fn program_tx<D: Device>(
     }
     // Write-back threshold 0: every report is written at once, whatever the reports' distance.
     device.write(TXDCTL, txdctl::GRAN);
-    device.write(TCTL, tctl::PSP | tctl::CT_15 | tctl::COLD_FULL_DUPLEX | tctl::RTLC);
+    device.write(TCTL, TCTL_DISABLED);
     check_ring(device, "transmit", TDLEN, TDBAL, ring)
 }
 
@@ -209,28 +199,21 @@ fn check_ring<D: Device>(
     }
 }
 
-/// Steps 25 to 27: statistics at zero, both units on, interrupts off. The caller then publishes the
-/// receive descriptors: QEMU receives nothing for a second after RCTL unless RDT is written.
+/// Steps 25 and 26: statistics at zero, both units on. The caller then publishes the receive
+/// descriptors: QEMU receives nothing for a second after RCTL unless RDT is written.
 pub(crate) fn enable<D: Device>(device: &D) {
     stats::clear(device);
     device.write(RCTL, rctl::EN | rctl::BAM | rctl::BSIZE_2048 | rctl::SECRC);
-    device.write(TCTL, device.read(TCTL) | tctl::EN);
-    irq::mask(device);
+    device.write(TCTL, TCTL_DISABLED | tctl::EN);
 }
 
 /// Both units off, then a full reset: the card can no longer touch memory by itself.
 pub(crate) fn shut_down<D: Device>(device: &D, features: &Features) {
-    if device.read(STATUS) == ALL_ONES {
+    if is_gone(device) {
         return;
     }
     if let Err(e) = reset(device, features) {
         log::warn!("while shutting down: {e}");
     }
     device.write(WUC, 0);
-}
-
-impl From<EepromError> for OpenError {
-    fn from(e: EepromError) -> OpenError {
-        OpenError::NoAddress { eeprom: Ok(e) }
-    }
 }

@@ -32,12 +32,12 @@ pub use regs::REGISTER_WINDOW_LEN;
 pub use wait::Timeout;
 
 use ids::{Features, Part, PartError};
-use naio_device::{Attention, Device, DeviceError};
+use naio_device::{Attention, Device, DeviceError, Registers};
 use naio_dma::{DescArray, Page, Pool, RegionError};
 use naio_nic::tx::{FRAGMENTS_MAX, HEADER_LEN_MAX};
 use naio_nic::{Caps, Counters, ExtentId, Health, Link, Mac, Nic, RxFrame, TxPacket};
 use offload::Offload;
-use regs::{ALL_ONES, CTRL, IMC, RDT, STATUS, TDT};
+use regs::{ALL_ONES, CTRL, IMC, RDT, STATUS, TDT, status};
 use rx::RxRing;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -61,7 +61,8 @@ pub struct Config {
     pub rx_ring: u32,
     /// Transmit descriptors: 80 to 4096, a multiple of 8.
     pub tx_ring: u32,
-    /// Receive pages beyond those in the ring: how many frames may be held above the driver.
+    /// Receive pages beyond those in the ring: how many frames may be held above the driver. Every
+    /// frame that is handed up takes one; with none at all, none ever is.
     pub rx_spare: u32,
     /// How long [`E1000::open`] waits for the link.
     pub link_within: Duration,
@@ -101,12 +102,9 @@ pub enum OpenError {
     /// The card did not do something in time.
     #[error(transparent)]
     Timeout(#[from] Timeout),
-    /// There is no usable station address: what the EEPROM held, or why it could not be read.
-    #[error("the card has no usable station address ({})", describe(.eeprom))]
-    NoAddress {
-        /// The reading error, or the impossible address.
-        eeprom: Result<EepromError, Mac>,
-    },
+    /// There is no usable station address, neither in the EEPROM nor in receive address 0.
+    #[error("the card has no usable station address ({0})")]
+    NoAddress(#[source] EepromError),
     /// The PHY.
     #[error("the PHY cannot be set up")]
     Phy(#[from] PhyError),
@@ -125,13 +123,6 @@ pub enum OpenError {
     /// The card's bus interface.
     #[error(transparent)]
     Device(#[from] DeviceError),
-}
-
-fn describe(eeprom: &Result<EepromError, Mac>) -> String {
-    match eeprom {
-        Ok(e) => e.to_string(),
-        Err(mac) => format!("the EEPROM says {mac}"),
-    }
 }
 
 /// An 8254x, up and running. Dropping it stops the card before any memory goes.
@@ -155,25 +146,19 @@ impl<D: Device> E1000<D> {
     ///
     /// # Errors
     /// See [`OpenError`]. The device is dropped then, which takes the card off the bus.
-    pub fn open(mut device: D, config: &Config) -> Result<E1000<D>, OpenError> {
+    pub fn open(device: D, config: &Config) -> Result<E1000<D>, OpenError> {
         let (part, features) = ids::identify(device.identity())?;
         check_ring_len("receive", config.rx_ring, &features)?;
         check_ring_len("transmit", config.tx_ring, &features)?;
-        if device.read(STATUS) == ALL_ONES && device.read(CTRL) == ALL_ONES {
+        if is_gone(&device) {
             return Err(OpenError::Gone);
         }
-        init::reset(&device, &features)?;
-        let mac = init::station_address(&device, &features)?;
-        init::filters(&device, &features, mac);
-        device.set_bus_master(true)?;
-        init::start_link(&device, &features)?;
-
-        let tx = tx_ring(&device, &features, config)?;
-        init::program_tx(&device, &features, tx.desc(), tx.bell())?;
-        let rx = rx_ring(&device, &features, config)?;
-        init::program_rx(&device, &features, rx.desc(), rx.bell())?;
-        init::enable(&device);
-
+        if features.tx_corrupted_in_pcix && device.read(STATUS) & status::PCIX_MODE != 0 {
+            return Err(PartError::NotYet { name: part.name, device: part.device }.into());
+        }
+        // Bus mastering is still off: whatever goes wrong here, the card never saw the rings.
+        let (mac, rx, tx) = prepare(&device, &features, config)
+            .map_err(|e| if is_gone(&device) { OpenError::Gone } else { e })?;
         let caps = Caps {
             mac,
             model: part.name,
@@ -185,11 +170,26 @@ impl<D: Device> E1000<D> {
             tx_ring: config.tx_ring,
         };
         let hardware = Counters::default();
+        // From here on dropping the card is what takes it off the bus, before any memory goes.
         let mut card = E1000 { device, part, features, caps, rx, tx, hardware, gone: false };
-        card.rx.ring();
-        let link = link::wait_up(&card.device, config.link_within).map_err(OpenError::NoLink)?;
-        log::info!("{} {}: {link:?}, {} KB receive FIFO", part.name, mac, features.rx_fifo_kb);
+        match card.start(config.link_within) {
+            Ok(link) => log::info!("{} {mac}: {link:?}", part.name),
+            Err(e) => return Err(if card.is_gone() { OpenError::Gone } else { e }),
+        }
         Ok(card)
+    }
+
+    /// Lets the card work, and waits until it has a link to work on.
+    fn start(&mut self, link_within: Duration) -> Result<Link, OpenError> {
+        self.device.set_bus_master(true)?;
+        init::enable(&self.device);
+        self.rx.ring();
+        link::wait_up(&self.device, link_within).map_err(OpenError::NoLink)
+    }
+
+    fn is_gone(&mut self) -> bool {
+        self.gone = self.gone || is_gone(&self.device);
+        self.gone
     }
 
     /// The part.
@@ -197,12 +197,31 @@ impl<D: Device> E1000<D> {
     pub fn part(&self) -> &'static Part {
         self.part
     }
+}
 
-    /// The device, for tests that play the card.
-    #[cfg(test)]
-    pub(crate) fn device(&self) -> &D {
-        &self.device
-    }
+/// A card that was pulled answers all ones. CTRL too: one register at all ones is possible, two that
+/// cannot be are not.
+fn is_gone(registers: &impl Registers) -> bool {
+    registers.read(STATUS) == ALL_ONES && registers.read(CTRL) == ALL_ONES
+}
+
+/// A card that is reset, addressed and told where its rings are, with everything still switched off.
+type Prepared<B> = (Mac, RxRing<B>, TxRing<B>);
+
+fn prepare<D: Device>(
+    device: &D,
+    features: &Features,
+    config: &Config,
+) -> Result<Prepared<D::Doorbell>, OpenError> {
+    init::reset(device, features)?;
+    let mac = init::station_address(device, features)?;
+    init::filters(device, features, mac);
+    init::start_link(device, features)?;
+    let tx = tx_ring(device, features, config)?;
+    init::program_tx(device, features, tx.desc(), tx.bell())?;
+    let rx = rx_ring(device, features, config)?;
+    init::program_rx(device, features, rx.desc(), rx.bell())?;
+    Ok((mac, rx, tx))
 }
 
 fn check_ring_len(ring: &'static str, len: u32, features: &Features) -> Result<(), OpenError> {
@@ -249,13 +268,11 @@ impl<D: Device> Nic for E1000<D> {
     }
 
     fn link(&mut self) -> Link {
-        link::read(&self.device)
+        if self.gone { Link::Down } else { link::read(&self.device) }
     }
 
     fn health(&mut self) -> Health {
-        // CTRL too: one register at all ones is possible, two that cannot be are not.
-        if self.gone || (self.device.read(STATUS) == ALL_ONES && self.device.read(CTRL) == ALL_ONES) {
-            self.gone = true;
+        if self.is_gone() {
             return Health::Gone;
         }
         match self.device.attention() {
@@ -292,8 +309,13 @@ impl<D: Device> Nic for E1000<D> {
     }
 
     fn counters(&mut self) -> Counters {
-        if !self.gone && self.device.read(STATUS) != ALL_ONES {
-            stats::collect(&self.device, &mut self.hardware);
+        if !self.gone {
+            let mut hardware = self.hardware;
+            stats::collect(&self.device, &mut hardware);
+            // A card that went away meanwhile counted nothing of this.
+            if !self.is_gone() {
+                self.hardware = hardware;
+            }
         }
         let (rx, tx) = (self.rx.counters(), self.tx.counters());
         Counters {

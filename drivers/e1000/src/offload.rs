@@ -7,8 +7,11 @@ use crate::desc;
 use naio_dma::DmaSlice;
 use naio_nic::{TxChecksum, TxPacket};
 
-/// Longest buffer of one descriptor (8254x SDM 3.3.3: 16288 bytes).
+/// Longest buffer of one descriptor (8254x SDM; fact sheet 1.3).
 const PIECE_LEN_MAX: u32 = 16_288;
+
+/// Shortest IP header of either version (RFC 791 3.1).
+const IPV4_HEADER_LEN_MIN: usize = 20;
 
 /// Address and length of one data descriptor.
 #[derive(Clone, Copy, Debug)]
@@ -46,12 +49,7 @@ impl Offload {
     /// Whether every piece fits a descriptor and the card can complete what is asked.
     pub(crate) fn can(&self, packet: &TxPacket) -> bool {
         let pieces = packet.fragments.iter().all(|f| (1..=PIECE_LEN_MAX).contains(&f.slice.len()));
-        let checksum = packet.checksum.is_none_or(|wanted| {
-            // The field must lie inside the frame (8254x fact sheet 3.6).
-            let end = usize::from(wanted.start) + usize::from(wanted.offset()) + 2;
-            self.checksum && end <= packet.len()
-        });
-        pieces && checksum
+        pieces && packet.checksum.is_none_or(|wanted| self.checksum && can_complete(wanted, packet.len()))
     }
 
     /// The context descriptor to put before the packet, `None` if the card holds it already.
@@ -62,4 +60,12 @@ impl Offload {
         self.current = Some(wanted);
         Some(desc::context(wanted))
     }
+}
+
+/// The field must lie inside the frame (8254x fact sheet 3.6), the headers must stand in order, and
+/// every offset must fit its byte of the context: what spills over lands in the field next to it.
+fn can_complete(wanted: TxChecksum, frame_len: usize) -> bool {
+    let field = usize::from(wanted.start) + usize::from(wanted.offset());
+    let ordered = usize::from(wanted.ip_start) + IPV4_HEADER_LEN_MIN <= usize::from(wanted.start);
+    ordered && field <= usize::from(u8::MAX) && field + 2 <= frame_len
 }

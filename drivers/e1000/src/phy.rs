@@ -9,7 +9,7 @@ use crate::wait::{self, Timeout};
 use naio_device::Device;
 use std::time::Duration;
 
-/// The internal PHY answers at address 1 on every part (8254x SDM 8.x).
+/// The internal PHY answers at address 1 on every part (8254x fact sheet 1.1).
 const PHY_ADDRESS: u32 = 1;
 /// One MDIO frame takes 64 µs; the budget is that of the drivers of record.
 const MDIC_PAUSE: Duration = Duration::from_micros(50);
@@ -18,13 +18,14 @@ const MDIC_WITHIN: Duration = Duration::from_millis(96);
 const RESET_PAUSE: Duration = Duration::from_millis(1);
 const RESET_WITHIN: Duration = Duration::from_millis(500);
 
-/// PHY registers (IEEE 802.3 clause 22; 0x10 is Marvell's).
+/// PHY registers (IEEE 802.3 clause 22; 0x10 and 0x14 are Marvell's).
 const BMCR: u32 = 0;
 const PHYID1: u32 = 2;
 const PHYID2: u32 = 3;
 const ANAR: u32 = 4;
 const GBCR: u32 = 9;
 const M88_PSCR: u32 = 0x10;
+const M88_EPSCR: u32 = 0x14;
 
 const BMCR_RESET: u16 = 1 << 15;
 const BMCR_ANEN: u16 = 1 << 12;
@@ -38,6 +39,12 @@ const GBCR_1000FD: u16 = 1 << 9;
 const PSCR_AUTO_CROSSOVER: u16 = 0b11 << 5;
 const PSCR_POLARITY_OFF: u16 = 1 << 1;
 const PSCR_CRS_ON_TX: u16 = 1 << 11;
+/// Early PHYs: 25 MHz TX_CLK, one attempt before the speed is lowered, as master and as slave
+/// (8254x fact sheet 4.5, item 4).
+const EPSCR_TX_CLK_25: u16 = 0x0070;
+const EPSCR_DOWNSHIFT_MASK: u16 = 0x0f00;
+const EPSCR_DOWNSHIFT_1X: u16 = 0x0100;
+const EPSCR_REVISION_END: u32 = 4;
 /// The low bits of PHYID2 are the revision.
 const PHY_REVISION_MASK: u32 = 0xf;
 
@@ -71,6 +78,10 @@ pub(crate) fn start<D: Device>(device: &D, features: &Features) -> Result<(), Ph
     }
     let pscr = read(device, M88_PSCR)? & !PSCR_POLARITY_OFF | PSCR_AUTO_CROSSOVER | PSCR_CRS_ON_TX;
     write(device, M88_PSCR, pscr)?;
+    if found & PHY_REVISION_MASK < EPSCR_REVISION_END {
+        let epscr = read(device, M88_EPSCR)? & !EPSCR_DOWNSHIFT_MASK;
+        write(device, M88_EPSCR, epscr | EPSCR_DOWNSHIFT_1X | EPSCR_TX_CLK_25)?;
+    }
     write(device, ANAR, ANAR_10_100)?;
     write(device, GBCR, GBCR_1000FD)?;
     // PSCR takes effect with a reset only (8254x fact sheet 4.5, item 6).
@@ -85,15 +96,24 @@ pub(crate) fn start<D: Device>(device: &D, features: &Features) -> Result<(), Ph
 
 fn read<D: Device>(device: &D, register: u32) -> Result<u16, PhyError> {
     let done = access(device, register, mdic::OP_READ)?;
-    Ok(done as u16)
+    // The answer to another question is no answer (8254x fact sheet 2.5).
+    if done & mdic::ADDRESS_MASK == address(register) {
+        Ok(done as u16)
+    } else {
+        Err(PhyError::Refused { register })
+    }
 }
 
 fn write<D: Device>(device: &D, register: u32, value: u16) -> Result<(), PhyError> {
     access(device, register, mdic::OP_WRITE | u32::from(value)).map(drop)
 }
 
+fn address(register: u32) -> u32 {
+    register << mdic::REG_SHIFT | PHY_ADDRESS << mdic::PHY_SHIFT
+}
+
 fn access<D: Device>(device: &D, register: u32, operation: u32) -> Result<u32, PhyError> {
-    device.write(MDIC, operation | register << mdic::REG_SHIFT | PHY_ADDRESS << mdic::PHY_SHIFT);
+    device.write(MDIC, operation | address(register));
     let done = wait::until(device, "complete an MDIO access", MDIC_PAUSE, MDIC_WITHIN, |d| {
         Some(d.read(MDIC)).filter(|value| value & mdic::READY != 0)
     })?;

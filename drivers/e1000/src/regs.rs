@@ -1,7 +1,7 @@
 //! Registers and their bits, under the datasheet's names (8254x SDM chapter 13; offsets are bytes).
 //!
-//! Only what this driver uses is here. The values come from the SDM; where a value is a choice and
-//! not a definition, the place that uses it says why.
+//! Only what this driver uses is here. Where a value is a choice and not a definition, the place that
+//! uses it says why.
 
 /// Device control (8254x SDM 13.4.1).
 pub(crate) const CTRL: u32 = 0x00000;
@@ -9,15 +9,15 @@ pub(crate) const CTRL: u32 = 0x00000;
 pub(crate) const STATUS: u32 = 0x00008;
 /// EEPROM control and data (8254x SDM 13.4.3).
 pub(crate) const EECD: u32 = 0x00010;
-/// Extended device control (8254x SDM 13.4.6).
+/// Extended device control (8254x fact sheet 2.1).
 pub(crate) const CTRL_EXT: u32 = 0x00018;
-/// MDI control (8254x SDM 13.4.8).
+/// MDI control (8254x fact sheet 2.5).
 pub(crate) const MDIC: u32 = 0x00020;
-/// Flow control address low, high and type (8254x SDM 13.4.10 to 13.4.12).
+/// Flow control address low, high and type (8254x fact sheet 2.6).
 pub(crate) const FCAL: u32 = 0x00028;
 pub(crate) const FCAH: u32 = 0x0002c;
 pub(crate) const FCT: u32 = 0x00030;
-/// VLAN Ether type (8254x SDM 13.4.13).
+/// VLAN Ether type (8254x fact sheet 2.6).
 pub(crate) const VET: u32 = 0x00038;
 /// Interrupt cause: reading clears (8254x SDM 13.4.17).
 pub(crate) const ICR: u32 = 0x000c0;
@@ -29,12 +29,14 @@ pub(crate) const IMS: u32 = 0x000d0;
 pub(crate) const IMC: u32 = 0x000d8;
 /// Receive control (8254x SDM 13.4.22).
 pub(crate) const RCTL: u32 = 0x00100;
-/// Flow control transmit timer (8254x SDM 13.4.14).
+/// Flow control transmit timer (8254x fact sheet 2.6).
 pub(crate) const FCTTV: u32 = 0x00170;
 /// Transmit control (8254x SDM 13.4.33).
 pub(crate) const TCTL: u32 = 0x00400;
 /// Transmit inter-packet gap (8254x SDM 13.4.34).
 pub(crate) const TIPG: u32 = 0x00410;
+/// Packet buffer allocation (8254x fact sheet 2.9).
+pub(crate) const PBA: u32 = 0x01000;
 /// Flow control receive thresholds (8254x SDM 13.4.23, 13.4.24).
 pub(crate) const FCRTL: u32 = 0x02160;
 pub(crate) const FCRTH: u32 = 0x02168;
@@ -53,11 +55,11 @@ pub(crate) const TDBAH: u32 = 0x03804;
 pub(crate) const TDLEN: u32 = 0x03808;
 pub(crate) const TDH: u32 = 0x03810;
 pub(crate) const TDT: u32 = 0x03818;
-/// Transmit interrupt delays and descriptor control (8254x SDM 13.4.41, 13.4.43, 13.4.44).
+/// Transmit interrupt delays and descriptor control (8254x fact sheet 2.10).
 pub(crate) const TIDV: u32 = 0x03820;
 pub(crate) const TXDCTL: u32 = 0x03828;
 pub(crate) const TADV: u32 = 0x0382c;
-/// Receive checksum control (8254x SDM 13.4.32 of the later editions).
+/// Receive checksum control (8254x fact sheet 2.11).
 pub(crate) const RXCSUM: u32 = 0x05000;
 /// Multicast table array, 128 words (8254x SDM 13.5.1).
 pub(crate) const MTA: u32 = 0x05200;
@@ -67,15 +69,15 @@ pub(crate) const RAL0: u32 = 0x05400;
 pub(crate) const RAH0: u32 = 0x05404;
 /// Pairs that belong to software; the last one is firmware's by convention of all drivers.
 pub(crate) const RA_PAIRS: u32 = 15;
-/// VLAN filter table array, 128 words (8254x SDM 13.5.4).
+/// VLAN filter table array, 128 words (8254x fact sheet 2.11).
 pub(crate) const VFTA: u32 = 0x05600;
 pub(crate) const VFTA_WORDS: u32 = 128;
-/// Wake-up control (8254x SDM 13.6.1).
+/// Wake-up control (8254x fact sheet 2.12).
 pub(crate) const WUC: u32 = 0x05800;
-/// Management control (8254x SDM 13.6.x).
+/// Management control (8254x fact sheet 2.12).
 pub(crate) const MANC: u32 = 0x05820;
 
-/// Length of the register window, BAR0 (8254x SDM 4.1).
+/// Length of the register window, BAR0 (8254x fact sheet 1.4).
 pub const REGISTER_WINDOW_LEN: usize = 0x20000;
 /// What a card that is gone answers to every read.
 pub(crate) const ALL_ONES: u32 = 0xffff_ffff;
@@ -103,6 +105,7 @@ pub(crate) mod status {
     /// Function number; port B of an 82546.
     pub(crate) const FUNC_1: u32 = 1 << 2;
     pub(crate) const SPEED_SHIFT: u32 = 6;
+    pub(crate) const PCIX_MODE: u32 = 1 << 13;
 }
 
 pub(crate) mod eecd {
@@ -118,6 +121,8 @@ pub(crate) mod eecd {
 pub(crate) mod mdic {
     pub(crate) const REG_SHIFT: u32 = 16;
     pub(crate) const PHY_SHIFT: u32 = 21;
+    /// REG and PHY together, which the card echoes.
+    pub(crate) const ADDRESS_MASK: u32 = 0x3ff << REG_SHIFT;
     pub(crate) const OP_WRITE: u32 = 1 << 26;
     pub(crate) const OP_READ: u32 = 2 << 26;
     pub(crate) const READY: u32 = 1 << 28;
@@ -142,9 +147,9 @@ pub(crate) mod rctl {
 pub(crate) mod tctl {
     pub(crate) const EN: u32 = 1 << 1;
     pub(crate) const PSP: u32 = 1 << 3;
-    /// Collision threshold 15 (8254x SDM 13.4.33, recommended value).
+    /// Collision threshold 15, the recommended value (8254x fact sheet 2.8).
     pub(crate) const CT_15: u32 = 0x0f << 4;
-    /// Collision distance 64 byte times, full duplex (8254x SDM 13.4.33).
+    /// Collision distance 64 byte times, full duplex (8254x SDM; fact sheet 2.8).
     pub(crate) const COLD_FULL_DUPLEX: u32 = 0x40 << 12;
     pub(crate) const RTLC: u32 = 1 << 24;
 }

@@ -96,6 +96,13 @@ impl<B: Doorbell> RxRing<B> {
         &self.bell
     }
 
+    /// Where the pages are that the driver holds: those in the ring, then the spare ones.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> Vec<Iova> {
+        let spare = self.spare.iter().map(|page| self.pool.iova(page));
+        self.slots.iter().map(|slot| slot.iova).chain(spare).collect()
+    }
+
     /// Takes spare pages.
     pub(crate) fn post(&mut self, pages: &mut Vec<Page>) {
         self.spare.append(pages);
