@@ -46,7 +46,7 @@ fn steps_are_in_the_order_of_the_datasheet() {
     let rx_on = find(&trace, master, |e| matches!(e, Event::Write(RCTL, v) if v & rctl::EN != 0));
     let tx_on = find(&trace, rx_on, |e| matches!(e, Event::Write(TCTL, v) if v & tctl::EN != 0));
     // RDT comes after RCTL, or QEMU stays silent for a second.
-    find(&trace, tx_on, |e| *e == Event::Ring(RDT, 511));
+    find(&trace, tx_on, |e| *e == Event::Ring(RDT, Config::default().rx_ring - 1));
 
     let enabled = |e: &Event| match e {
         Event::Write(RCTL, v) => v & rctl::EN != 0,
