@@ -34,8 +34,8 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// How long an accepted connection may stay in SYN-RECEIVED.
     pub syn_received_timeout: Duration,
-    /// How long sent data may wait while nothing at all is heard from the peer (R2 of RFC 9293 3.8.3:
-    /// at least 100 seconds).
+    /// How long sent data may wait while the peer neither acknowledges anything new nor says that its
+    /// window is closed (R2 of RFC 9293 3.8.3: at least 100 seconds).
     pub user_timeout: Duration,
     /// How long a closed connection may linger before it is reset; TIME-WAIT comes on top.
     pub linger: Duration,

@@ -57,7 +57,7 @@ impl Stack {
         }
         if flow.is_outstanding() {
             let since = flow.outstanding_since.get_or_insert(now);
-            if now.since((*since).max(flow.heard)) > self.config.user_timeout {
+            if now.since((*since).max(flow.progress)) > self.config.user_timeout {
                 return self.give_up(index, Failure::TimedOut);
             }
         }
@@ -86,7 +86,7 @@ impl Stack {
         let Some(flow) = self.flows.at_mut(index) else { return };
         let Some(key) = flow.key else { return };
         flow.unsent = false;
-        flow.heard = now;
+        flow.progress = now;
         let seed = flow.seed(self.key, now);
         let mut iface = self.interface(seed);
         let Some(flow) = self.flows.at_mut(index) else { return };
@@ -116,15 +116,15 @@ impl Stack {
             counters: &mut self.counters,
             caps: &self.caps,
             to: flow.mac,
-            acked: None,
+            emitted: flow.emitted(),
         };
         let bound = end.min(port.packets.len() + self.config.egress_per_visit);
         let mut done = false;
         while !done && port.packets.len() < bound && port.outbox.extents.idle() > 0 {
             done = self.iface.poll_egress(at, &mut port, &mut flow.set) == PollResult::None;
         }
-        let acked = port.acked;
-        flow.announced(acked);
+        let emitted = port.emitted;
+        flow.note(emitted);
         if flow.state() == State::Closed && flow.socket().local_endpoint().is_none() {
             self.finish(index);
             return;

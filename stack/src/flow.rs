@@ -4,6 +4,7 @@
 //! the same however many connections there are.
 
 use crate::demux::FlowKey;
+use crate::port::Emitted;
 use crate::secret;
 use crate::status::{Failure, Phase, SocketOptions, SocketStatus};
 use naio_nic::Mac;
@@ -56,8 +57,8 @@ pub(crate) struct Flow {
     pub(crate) failure: Option<Failure>,
     /// When patience with the present state ends.
     pub(crate) limit: Option<Time>,
-    /// When the peer was last heard.
-    pub(crate) heard: Time,
+    /// When the peer last acknowledged something new, or said that it cannot take more.
+    pub(crate) progress: Time,
     /// Since when something of ours is outstanding.
     pub(crate) outstanding_since: Option<Time>,
     pub(crate) time_wait_since: Time,
@@ -69,6 +70,8 @@ pub(crate) struct Flow {
     pub(crate) unannounced: usize,
     /// The last acknowledgment number we sent (the peer's first sequence number at first).
     pub(crate) acked: Option<u32>,
+    /// The sequence number behind everything we ever sent.
+    pub(crate) sent_end: Option<u32>,
     /// Acknowledgment number and window of the peer's last segment.
     pub(crate) heard_ack: Option<(u32, u16)>,
     reported: Progress,
@@ -99,13 +102,14 @@ impl Flow {
             finished: false,
             failure: None,
             limit: None,
-            heard: now,
+            progress: now,
             outstanding_since: None,
             time_wait_since: now,
             consumed: 0,
             enqueued: 0,
             unannounced: 0,
             acked: None,
+            sent_end: None,
             heard_ack: None,
             reported: Progress::default(),
         }
@@ -133,11 +137,18 @@ impl Flow {
         self.bound && (fin || socket.send_queue() > 0)
     }
 
-    /// A segment has left with this acknowledgment number and the window of this moment.
+    /// What a visit starts from.
     #[inline]
-    pub(crate) fn announced(&mut self, acked: Option<u32>) {
-        if acked.is_some() {
-            self.acked = acked;
+    pub(crate) fn emitted(&self) -> Emitted {
+        Emitted { acked: None, end: self.sent_end }
+    }
+
+    /// What a visit has emitted. Every segment tells the peer the window of this moment.
+    #[inline]
+    pub(crate) fn note(&mut self, emitted: Emitted) {
+        self.sent_end = emitted.end;
+        if emitted.acked.is_some() {
+            self.acked = emitted.acked;
             self.unannounced = 0;
         }
     }

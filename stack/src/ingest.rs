@@ -159,6 +159,7 @@ impl Stack {
     fn segment(&mut self, index: u32, packet: &Packet<'_>, tcp: &Tcp) {
         let Some(flow) = self.flows.at_mut(index) else { return };
         let before = flow.state();
+        let unacknowledged = flow.socket().send_queue();
         match guard::inspect(flow, before, tcp) {
             Verdict::Pass => {}
             Verdict::BeyondRing => return self.counters.drop_tcp_beyond_ring += 1,
@@ -168,6 +169,11 @@ impl Stack {
         }
         self.counters.rx_tcp += 1;
         self.deliver(index, packet.bytes, None);
+        let Some(flow) = self.flows.at_mut(index) else { return };
+        // A closed window is no failure of the peer's (RFC 9293 3.8.6.1).
+        if tcp.window == 0 || flow.socket().send_queue() != unacknowledged {
+            flow.progress = self.now;
+        }
         self.after_segment(index, before, packet, tcp);
     }
 
@@ -183,21 +189,19 @@ impl Stack {
             counters: &mut self.counters,
             caps: &self.caps,
             to: if full { None } else { flow.mac },
-            acked: None,
+            emitted: flow.emitted(),
         };
         let iface = iface.unwrap_or(&mut self.iface);
         let _ = iface.poll_ingress_single(instant(self.now), &mut port, &mut flow.set);
-        let acked = port.acked;
-        flow.announced(acked);
+        let emitted = port.emitted;
+        flow.note(emitted);
     }
 
     /// What a segment changed: states, timers, who has something to notice.
     #[inline]
     fn after_segment(&mut self, index: u32, before: State, packet: &Packet<'_>, tcp: &Tcp) {
-        let now = self.now;
         let Some(flow) = self.flows.at_mut(index) else { return };
         let after = flow.state();
-        flow.heard = now;
         flow.heard_ack = Some((tcp.ack, tcp.window));
         if matches!(before, State::SynSent | State::Listen) && tcp.has(SYN) {
             // Until our first acknowledgment leaves, the ring starts behind the SYN.

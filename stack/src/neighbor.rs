@@ -242,9 +242,7 @@ impl Neighbors {
         let room = self.entries.len() < self.max;
         match self.entries.get_mut(&sender.into()).map(|entry| &mut entry.state) {
             Some(State::Known { mac: known, fresh_until }) if now < *fresh_until => {
-                if *known != mac {
-                    counters.neighbors_contested += 1;
-                }
+                counters.neighbors_contested += u64::from(*known != mac);
             }
             Some(state) => {
                 *state = State::Known { mac, fresh_until };

@@ -1,10 +1,11 @@
 //! What smoltcp takes for its network device: one received packet, and packets to be made.
 //!
 //! Receives an IP packet for one connection and lends it; hands what smoltcp emits to the
-//! [`Outbox`]. Notes the acknowledgment number that was emitted last, which the guard needs.
+//! [`Outbox`]. Notes what was emitted, which the guard needs, and repairs the sequence number of
+//! pure acknowledgments.
 
 use crate::counters::Counters;
-use crate::ipv4::{self, ACK, PROTOCOL_TCP};
+use crate::ipv4::{self, ACK, RST};
 use crate::outbox::Outbox;
 use naio_nic::{Mac, TxPacket};
 use smoltcp::phy::{ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
@@ -31,8 +32,17 @@ pub(crate) struct Port<'a> {
     pub(crate) caps: &'a DeviceCapabilities,
     /// Where packets go; without it they are lost.
     pub(crate) to: Option<Mac>,
-    /// The acknowledgment number of the last segment that smoltcp emitted.
+    pub(crate) emitted: Emitted,
+}
+
+/// What has been emitted for a connection so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Emitted {
+    /// The acknowledgment number of the last segment of this visit.
     pub(crate) acked: Option<u32>,
+    /// The sequence number behind the last byte ever sent, SYN and FIN counted: SND.NXT as the RFC
+    /// means it.
+    pub(crate) end: Option<u32>,
 }
 
 impl<'a> Device for Port<'a> {
@@ -78,24 +88,38 @@ impl TxToken for Emit<'_, '_> {
     #[inline]
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, write: F) -> R {
         let port = self.0;
-        let acked = &mut port.acked;
+        let emitted = &mut port.emitted;
         port.outbox.ipv4(port.packets, port.counters, port.to, len, |packet| {
             let result = write(packet);
-            note_acknowledgment(packet, acked);
+            emitted.note(packet);
             result
         })
     }
 }
 
-#[inline]
-fn note_acknowledgment(packet: &[u8], acked: &mut Option<u32>) {
-    if packet.get(9) != Some(&PROTOCOL_TCP) {
-        return;
-    }
-    if let Some(tcp) = packet.get(ipv4::HEADER_LEN..).and_then(ipv4::parse_tcp)
-        && tcp.has(ACK)
-    {
-        *acked = Some(tcp.ack);
+impl Emitted {
+    /// Guard (l): after a retransmission timeout smoltcp rewinds its SND.NXT and puts the rewound
+    /// number into pure acknowledgments. A peer that has received more finds those outside of its
+    /// window and must not look at what they acknowledge (RFC 9293 3.10.7.4): two such ends deadlock
+    /// once both lost an acknowledgment. A pure acknowledgment is <SEQ=SND.NXT>, so that is put in.
+    #[inline]
+    fn note(&mut self, packet: &mut [u8]) {
+        let Some(segment) = packet.get_mut(ipv4::HEADER_LEN..) else { return };
+        let Some(tcp) = ipv4::parse_tcp(segment) else { return };
+        if tcp.has(ACK) {
+            self.acked = Some(tcp.ack);
+        }
+        let end = tcp.seq.wrapping_add(tcp.seq_len());
+        match self.end {
+            // Of serial numbers the later one is the one with the non-negative difference.
+            Some(latest) if (end.wrapping_sub(latest) as i32) < 0 => {
+                // The reset of an abort is <SEQ=SND.NXT> too; one that answers a segment has no ACK.
+                if tcp.seq_len() == 0 && (tcp.has(ACK) || !tcp.has(RST)) {
+                    segment[4..8].copy_from_slice(&latest.to_be_bytes());
+                }
+            }
+            _ => self.end = Some(end),
+        }
     }
 }
 

@@ -55,10 +55,7 @@ fn without_offloads_and_with_verdicts() {
 
 #[test]
 fn loss_reordering_duplication_and_damage() {
-    let first = naio_testkit::seed(1_000);
-    println!("NAIO_SEED={first}");
-    let runs = if std::env::var_os("NAIO_SEED").is_some() { 1 } else { 24 };
-    for seed in first..first + runs {
+    for seed in naio_testkit::seeds(1_000, 24) {
         let faults = Faults { loss: 150, duplicate: 100, reorder: 200, reorder_us: 900, corrupt: 60 };
         let options = WireOptions {
             seed,
@@ -69,7 +66,6 @@ fn loss_reordering_duplication_and_damage() {
             ..WireOptions::default()
         };
         let rings = [rings(4_000, 6_000), rings(65_535, 65_535), rings(200_000, 100_000)][seed as usize % 3];
-        println!("seed {seed}: {rings:?}");
         both_ways(&options, 40, rings, 300_000, usize::MAX);
     }
 }

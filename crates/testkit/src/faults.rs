@@ -39,14 +39,16 @@ impl Faults {
     }
 }
 
-/// The seed of a randomised test: `NAIO_SEED` if it is set, else `default`. Print it.
+/// The seeds of a randomised test, which it prints: `count` of them from `default` on, or the one in
+/// `NAIO_SEED`. Name the seed in what the test says when it fails.
 ///
 /// # Panics
 /// If `NAIO_SEED` is no number.
-#[must_use]
-pub fn seed(default: u64) -> u64 {
-    match std::env::var("NAIO_SEED") {
-        Ok(text) => text.parse().expect("NAIO_SEED is a decimal number"),
-        Err(_) => default,
-    }
+#[expect(clippy::print_stdout, reason = "a test shows this only when it fails")]
+pub fn seeds(default: u64, count: u64) -> impl Iterator<Item = u64> {
+    let (first, count) = match std::env::var("NAIO_SEED") {
+        Ok(text) => (text.parse().expect("NAIO_SEED is a decimal number"), 1),
+        Err(_) => (default, count),
+    };
+    (first..first + count).inspect(|seed| println!("NAIO_SEED={seed}"))
 }

@@ -16,6 +16,6 @@ pub mod wire;
 
 pub use card::WireNic;
 pub use clock::ManualClock;
-pub use faults::{Faults, seed};
+pub use faults::{Faults, seeds};
 pub use segment::{Segment, TcpFlags};
 pub use wire::{Wire, WireOptions};
