@@ -31,7 +31,11 @@ impl EventQueue {
     pub fn cancel(&mut self, key: OpKey) -> bool {
         let Some(op) = self.ops.peek(key) else { return false };
         let stoppable = match &op.request {
-            Request::Connect { .. } | Request::Recv { .. } | Request::Timeout => true,
+            Request::Connect { .. }
+            | Request::Accept { .. }
+            | Request::Recv { .. }
+            | Request::Timeout { .. }
+            | Request::WatchLink { .. } => true,
             Request::Send { end, .. } => end.is_none(),
             Request::Shutdown { requested, .. } => !requested,
             Request::Close { .. } | Request::Posted { .. } => false,
@@ -40,7 +44,7 @@ impl EventQueue {
             return false;
         }
         match op.request {
-            Request::Timeout => self.timers.forget(key),
+            Request::Timeout { .. } => self.timers.forget(key),
             Request::Connect { socket } => {
                 // Refused only if the stack has dropped the attempt already.
                 let _ = self.stack.abort(socket);

@@ -6,8 +6,26 @@
 use crate::completion::{Completion, Flags, Kind};
 use crate::error::OpError;
 use crate::op::{OpKey, Request};
+use crate::outgoing::{FileFault, Outgoing};
 use crate::queue::EventQueue;
-use naio_stack::{Failure, Phase, RecvError, SocketId, SocketStatus};
+use naio_nic::Link;
+use naio_stack::{Failure, Phase, RecvError, SocketId, SocketStatus, Stack};
+
+/// How far feeding a send came.
+struct Fed {
+    bytes: u64,
+    state: FedState,
+}
+
+enum FedState {
+    /// Everything is in the stack's hands.
+    All,
+    /// The stack takes no more now.
+    Full,
+    /// The stack takes no more at all.
+    Refused,
+    File(FileFault),
+}
 
 /// How far a receive came.
 enum Filled {
@@ -36,11 +54,8 @@ impl EventQueue {
             self.progress(socket);
         }
         self.batches.sockets = sockets;
-        while let Some(key) = self.timers.pop_due(self.now) {
-            progressed += 1;
-            self.finish(key, Ok(()));
-        }
-        progressed
+        progressed += self.progress_accepts();
+        progressed + self.progress_timeouts()
     }
 
     fn progress(&mut self, socket: SocketId) {
@@ -98,7 +113,7 @@ impl EventQueue {
             match filled {
                 Filled::Dry if !enough => return,
                 Filled::Dry | Filled::Full => self.finish(key, Ok(())),
-                Filled::Eof => self.finish_with(key, Ok(()), true),
+                Filled::Eof => self.finish_with(key, Ok(()), true, None),
                 Filled::Broken => {
                     let error = status.failure.map_or(OpError::NotConnected, op_error);
                     self.finish(key, Err(error));
@@ -130,40 +145,36 @@ impl EventQueue {
         if self.waits_for_connection(socket, status) {
             return;
         }
-        loop {
-            let Some(ops) = self.sockets.ops(socket) else { return };
+        while let Some(ops) = self.sockets.ops(socket) {
             let Some(&key) = ops.send.get(ops.accepted) else { return };
-            let before = ops.accepted_bytes;
+            let end = ops.accepted_bytes;
             let Some(op) = self.ops.peek_mut(key) else { return };
-            let taken = match &mut op.request {
-                Request::Send { buffer, range, accepted, end, .. } => {
-                    match self.stack.send(socket, &buffer[range.start + *accepted..range.end]) {
-                        Ok(0) => return,
-                        Ok(bytes) => {
-                            *accepted += bytes;
-                            let all = *accepted == range.len();
-                            *end = all.then_some(before + bytes as u64);
-                            Some((bytes, all))
-                        }
-                        Err(_) => None,
-                    }
-                }
+            let fed = match &mut op.request {
+                Request::Send { outgoing, .. } => feed(&mut self.stack, socket, outgoing),
                 Request::Shutdown { requested, .. } | Request::Close { requested, .. } => {
                     *requested = true;
                     // Refused only where there is nothing to shut down: the end is reached then.
                     let _ = self.stack.shutdown(socket);
-                    Some((0, true))
+                    Fed { bytes: 0, state: FedState::All }
                 }
                 _ => return,
             };
-            let Some((bytes, all)) = taken else {
-                let error = status.failure.map_or(OpError::NotConnected, op_error);
-                self.finish(key, Err(error));
-                continue;
-            };
+            if let Request::Send { accepted, end: ends_at, .. } = &mut op.request {
+                *accepted += fed.bytes;
+                *ends_at = matches!(fed.state, FedState::All).then_some(end + fed.bytes);
+            }
             if let Some(ops) = self.sockets.ops(socket) {
-                ops.accepted_bytes += bytes as u64;
-                ops.accepted += usize::from(all);
+                ops.accepted_bytes += fed.bytes;
+                ops.accepted += usize::from(matches!(fed.state, FedState::All));
+            }
+            match fed.state {
+                FedState::All => {}
+                FedState::Full => return,
+                FedState::Refused => {
+                    let error = status.failure.map_or(OpError::NotConnected, op_error);
+                    self.finish(key, Err(error));
+                }
+                FedState::File(fault) => self.finish(key, Err(file_error(fault))),
             }
         }
     }
@@ -237,39 +248,85 @@ impl EventQueue {
         let _ = self.stack.close(socket);
     }
 
-    /// Ends an operation: its one completion goes into the queue.
+    /// Ends an operation: its one terminal completion goes into the queue.
     pub(crate) fn finish(&mut self, key: OpKey, result: Result<(), OpError>) {
-        self.finish_with(key, result, false);
+        self.finish_with(key, result, false, None);
     }
 
-    fn finish_with(&mut self, key: OpKey, result: Result<(), OpError>, eof: bool) {
+    /// Ends an accept with the socket it got.
+    pub(crate) fn finish_accept(&mut self, key: OpKey, socket: SocketId) {
+        self.finish_with(key, Ok(()), false, Some(socket));
+    }
+
+    fn finish_with(
+        &mut self,
+        key: OpKey,
+        result: Result<(), OpError>,
+        eof: bool,
+        accepted: Option<SocketId>,
+    ) {
         let Some(op) = self.ops.remove(key) else { return };
         if let Some(ops) = op.request.socket().and_then(|socket| self.sockets.ops(socket)) {
             ops.forget(key);
         }
-        let (kind, bytes, buffer) = match op.request {
-            Request::Connect { .. } => (Kind::Connect, 0, None),
-            Request::Recv { buffer, filled, .. } => (Kind::Recv, filled, Some(buffer)),
-            Request::Send { buffer, accepted, .. } => (Kind::Send, accepted, Some(buffer)),
-            Request::Shutdown { .. } => (Kind::Shutdown, 0, None),
-            Request::Close { .. } => (Kind::Close, 0, None),
-            Request::Timeout => (Kind::Timeout, 0, None),
-            Request::Posted { value } => (Kind::Posted { value }, 0, None),
+        let (kind, bytes) = match &op.request {
+            Request::Connect { .. } => (Kind::Connect, 0),
+            Request::Accept { listener } => {
+                self.listeners.forget(*listener, key);
+                (Kind::Accept, 0)
+            }
+            Request::Recv { filled, .. } => (Kind::Recv, *filled as u64),
+            Request::Send { accepted, .. } => (Kind::Send, *accepted),
+            Request::Shutdown { .. } => (Kind::Shutdown, 0),
+            Request::Close { .. } => (Kind::Close, 0),
+            Request::Timeout { expirations, .. } => {
+                let last = u64::from(result.is_ok());
+                (Kind::Timeout { expirations: expirations + last }, 0)
+            }
+            Request::WatchLink { .. } => {
+                self.watchers.retain(|other| *other != key);
+                (Kind::Link { link: Link::Down }, 0)
+            }
+            Request::Posted { value } => (Kind::Posted { value: *value }, 0),
         };
+        let user_data = op.user_data;
+        let (buffer, buffers) = op.into_buffers();
         // Everything still goes through the stack's rings.
         let flags = Flags { eof, copied: bytes > 0, more: false };
-        // Buffers and ranges are shorter than 4 GiB: their memory is.
-        let bytes = bytes as u32;
         self.counters.completed += 1;
-        self.completed.push_back(Completion {
-            key,
-            user_data: op.user_data,
-            kind,
-            result,
-            bytes,
-            flags,
-            buffer,
-        });
+        let plain = Completion::new(key, user_data, kind, result);
+        self.completed.push_back(Completion { bytes, flags, buffer, buffers, socket: accepted, ..plain });
+    }
+}
+
+/// Hands bytes to the stack until it is full or they are all there.
+fn feed(stack: &mut Stack, socket: SocketId, outgoing: &mut Outgoing) -> Fed {
+    let mut bytes = 0;
+    let state = loop {
+        let front = match outgoing.front() {
+            Ok([]) => break FedState::All,
+            Ok(front) => front,
+            Err(fault) => break FedState::File(fault),
+        };
+        match stack.send(socket, front) {
+            Ok(0) => break FedState::Full,
+            Ok(taken) => {
+                outgoing.advance(taken);
+                bytes += taken as u64;
+            }
+            Err(_) => break FedState::Refused,
+        }
+        if outgoing.is_empty() {
+            break FedState::All;
+        }
+    };
+    Fed { bytes, state }
+}
+
+fn file_error(fault: FileFault) -> OpError {
+    match fault {
+        FileFault::Truncated => OpError::FileTruncated,
+        FileFault::Io(kind) => OpError::File(kind),
     }
 }
 

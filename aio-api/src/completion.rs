@@ -3,6 +3,8 @@
 use crate::error::OpError;
 use crate::op::OpKey;
 use naio_dma::Buffer;
+use naio_nic::Link;
+use naio_stack::SocketId;
 
 /// What kind of operation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,14 +13,26 @@ pub enum Kind {
     Connect,
     /// [`EventQueue::recv`](crate::EventQueue::recv): bytes are in the buffer, or the stream ended.
     Recv,
-    /// [`EventQueue::send`](crate::EventQueue::send): the peer acknowledged the last byte.
+    /// [`EventQueue::send`](crate::EventQueue::send), `sendv`, `sendfile`: the peer acknowledged the
+    /// last byte.
     Send,
     /// [`EventQueue::shutdown`](crate::EventQueue::shutdown): the peer acknowledged the end.
     Shutdown,
     /// [`EventQueue::close`](crate::EventQueue::close): the socket is gone.
     Close,
+    /// [`EventQueue::accept`](crate::EventQueue::accept): a peer has connected.
+    Accept,
     /// [`EventQueue::timeout`](crate::EventQueue::timeout): the time has come.
-    Timeout,
+    Timeout {
+        /// Periods that have passed since the last completion was collected; 1 without a period, 0
+        /// if it was cancelled.
+        expirations: u64,
+    },
+    /// [`EventQueue::watch_link`](crate::EventQueue::watch_link): the link changed.
+    Link {
+        /// What it is now; down at the end of the watch.
+        link: Link,
+    },
     /// [`EventQueue::post`](crate::EventQueue::post): the program's own event, with its value.
     Posted {
         /// The value given to `post`.
@@ -70,9 +84,31 @@ pub struct Completion {
     pub result: Result<(), OpError>,
     /// Bytes transferred, also if `result` is an error: filled from the start of the buffer, or sent
     /// from the start of the range. Zero for everything but receives and sends.
-    pub bytes: u32,
+    pub bytes: u64,
     /// More about it.
     pub flags: Flags,
     /// The buffer that moved into the operation.
     pub buffer: Option<Buffer>,
+    /// The buffers that moved into a `sendv`, in order.
+    pub buffers: Vec<Buffer>,
+    /// The socket that an `accept` completed with.
+    pub socket: Option<SocketId>,
+}
+
+impl Completion {
+    /// One that carries nothing.
+    pub(crate) fn new(key: OpKey, user_data: u64, kind: Kind, result: Result<(), OpError>) -> Completion {
+        let flags = Flags::default();
+        Completion {
+            key,
+            user_data,
+            kind,
+            result,
+            bytes: 0,
+            flags,
+            buffer: None,
+            buffers: Vec::new(),
+            socket: None,
+        }
+    }
 }

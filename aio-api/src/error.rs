@@ -3,6 +3,7 @@
 use crate::open::OpenError;
 use naio_dma::{Buffer, RegionError};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// Why an operation ended without success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +29,12 @@ pub enum OpError {
     /// The socket is not connected.
     #[error("the socket is not connected")]
     NotConnected,
+    /// The file ended before the range that was to be sent.
+    #[error("the file is shorter than the range that was to be sent")]
+    FileTruncated,
+    /// The file could not be read.
+    #[error("the file cannot be read: {0}")]
+    File(std::io::ErrorKind),
     /// The card is gone: it was unplugged, or taken back by the system.
     #[error("the network card is gone")]
     CardGone,
@@ -74,6 +81,15 @@ pub enum SubmitReason {
     /// The sending side was shut down.
     #[error("the socket's sending side is shut down")]
     ShutDown,
+    /// The listener is not one of this queue's, or closed.
+    #[error("no such listener: it is closed, or of another queue")]
+    NoListener,
+    /// A period too short.
+    #[error("a period must be at least {min:?}")]
+    Period {
+        /// The shortest.
+        min: Duration,
+    },
 }
 
 /// A refused submission, with the buffer that would have moved.
@@ -84,13 +100,20 @@ pub struct SubmitError {
     pub reason: SubmitReason,
     /// The buffer, if the operation had one.
     pub buffer: Option<Buffer>,
+    /// The buffers of a `sendv`.
+    pub buffers: Vec<Buffer>,
 }
 
 impl From<SubmitReason> for SubmitError {
     fn from(reason: SubmitReason) -> SubmitError {
-        SubmitError { reason, buffer: None }
+        SubmitError { reason, buffer: None, buffers: Vec::new() }
     }
 }
+
+/// A port cannot be listened on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(transparent)]
+pub struct ListenError(#[from] pub naio_stack::ListenError);
 
 /// A socket could not be made.
 #[derive(Debug, thiserror::Error)]

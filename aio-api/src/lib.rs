@@ -49,34 +49,44 @@
 //!
 //! # Rooms
 //!
-//! `open` turns a name into a card; `queue` is the queue and its calls; `turn` carries frames and
+//! `open` turns a name into a card, `builder` a card into a queue; `queue` is the queue, `submit`,
+//! `listen` and `watch` its calls; `turn` carries frames and
 //! packets from room to room; `pace` waits for bursts; `op` and `socket` remember what was asked;
 //! `complete` fills buffers and ends operations; `cancel`, `timer` and `wait` do what they say.
 #![forbid(unsafe_code)]
 
+mod builder;
 mod cancel;
 mod complete;
 mod completion;
 mod counters;
 mod error;
+mod listen;
 mod op;
 mod open;
+mod outgoing;
 mod pace;
 mod queue;
 mod socket;
+mod submit;
 mod timer;
 mod turn;
 mod wait;
+mod watch;
 
+pub use builder::{Builder, Cidr, CidrError};
 pub use completion::{Completion, Flags, Kind};
 pub use counters::{Counters, QueueCounters};
-pub use error::{BufferError, BuildError, OpError, SocketError, SubmitError, SubmitReason, WaitError};
+pub use error::{
+    BufferError, BuildError, ListenError, OpError, SocketError, SubmitError, SubmitReason, WaitError,
+};
 pub use naio_dma::Buffer;
 pub use naio_nic::{Caps, Link, Mac};
-pub use naio_stack::{RingLen, SocketId, SocketOptions};
-pub use naio_sys::clock::Clock;
+pub use naio_stack::{ListenerId, Phase, RingLen, SocketId, SocketOptions, SocketStatus};
+pub use naio_sys::clock::{Clock, Time};
 pub use op::{OpKey, RecvOptions};
 pub use open::{CardOptions, OpenError};
 pub use pace::Pace;
-pub use queue::{Builder, Cidr, CidrError, EventQueue};
+pub use queue::EventQueue;
 pub use wait::Wait;
+pub use watch::{TIMEOUT_PERIOD_MIN, When};

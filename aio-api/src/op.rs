@@ -1,8 +1,10 @@
 //! The operations in flight: a table of bounded size, with keys that do not outlive their entry.
 
+use crate::outgoing::Outgoing;
 use naio_dma::Buffer;
-use naio_stack::SocketId;
-use std::ops::Range;
+use naio_nic::Link;
+use naio_stack::{ListenerId, SocketId};
+use std::time::Duration;
 
 /// Names an operation in flight. A key is never reused: a stale one names nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,6 +51,9 @@ pub(crate) enum Request {
     Connect {
         socket: SocketId,
     },
+    Accept {
+        listener: ListenerId,
+    },
     Recv {
         socket: SocketId,
         buffer: Buffer,
@@ -58,9 +63,8 @@ pub(crate) enum Request {
     /// `end` is the stream offset after the last byte, once all of it is in the stack's hands.
     Send {
         socket: SocketId,
-        buffer: Buffer,
-        range: Range<usize>,
-        accepted: usize,
+        outgoing: Outgoing,
+        accepted: u64,
         end: Option<u64>,
     },
     Shutdown {
@@ -71,7 +75,15 @@ pub(crate) enum Request {
         socket: SocketId,
         requested: bool,
     },
-    Timeout,
+    Timeout {
+        period: Option<Duration>,
+        expirations: u64,
+        uncollected: bool,
+    },
+    WatchLink {
+        reported: Option<Link>,
+        uncollected: bool,
+    },
     /// The program's own event, on its way through the queue.
     Posted {
         value: u64,
@@ -79,6 +91,11 @@ pub(crate) enum Request {
 }
 
 impl Request {
+    /// Whether it may complete more than once, and so needs a second place in the queue.
+    pub(crate) fn is_multishot(&self) -> bool {
+        matches!(self, Request::Timeout { period: Some(_), .. } | Request::WatchLink { .. })
+    }
+
     pub(crate) fn socket(&self) -> Option<SocketId> {
         match self {
             Request::Connect { socket }
@@ -86,7 +103,10 @@ impl Request {
             | Request::Send { socket, .. }
             | Request::Shutdown { socket, .. }
             | Request::Close { socket, .. } => Some(*socket),
-            Request::Timeout | Request::Posted { .. } => None,
+            Request::Accept { .. }
+            | Request::Timeout { .. }
+            | Request::WatchLink { .. }
+            | Request::Posted { .. } => None,
         }
     }
 }
@@ -98,11 +118,12 @@ pub(crate) struct Op {
 }
 
 impl Op {
-    /// The buffer that would have moved.
-    pub(crate) fn into_buffer(self) -> Option<Buffer> {
+    /// The buffers that would have moved.
+    pub(crate) fn into_buffers(self) -> (Option<Buffer>, Vec<Buffer>) {
         match self.request {
-            Request::Recv { buffer, .. } | Request::Send { buffer, .. } => Some(buffer),
-            _ => None,
+            Request::Recv { buffer, .. } => (Some(buffer), Vec::new()),
+            Request::Send { outgoing, .. } => outgoing.into_buffers(),
+            _ => (None, Vec::new()),
         }
     }
 }
@@ -118,12 +139,13 @@ struct Entry {
 pub(crate) struct OpTable {
     entries: Vec<Entry>,
     free: Vec<u32>,
+    multishot: usize,
 }
 
 impl OpTable {
     pub(crate) fn new(limit: usize) -> OpTable {
         let entries = std::iter::repeat_with(Entry::default).take(limit).collect();
-        OpTable { entries, free: (0..limit as u32).rev().collect() }
+        OpTable { entries, free: (0..limit as u32).rev().collect(), multishot: 0 }
     }
 
     pub(crate) fn limit(&self) -> usize {
@@ -134,9 +156,15 @@ impl OpTable {
         self.entries.len() - self.free.len()
     }
 
+    /// Places in the queue that operations in flight may need: one each, two for a multishot one.
+    pub(crate) fn places(&self) -> usize {
+        self.outstanding() + self.multishot
+    }
+
     /// Remembers an operation, or gives it back if the table is full.
     pub(crate) fn insert(&mut self, op: Op) -> Result<OpKey, Op> {
         let Some(index) = self.free.pop() else { return Err(op) };
+        self.multishot += usize::from(op.request.is_multishot());
         let entry = &mut self.entries[index as usize];
         entry.op = Some(op);
         Ok(OpKey { index, generation: entry.generation })
@@ -161,6 +189,7 @@ impl OpTable {
         let op = entry.op.take()?;
         entry.generation = entry.generation.wrapping_add(1);
         self.free.push(key.index);
+        self.multishot -= usize::from(op.request.is_multishot());
         Some(op)
     }
 
@@ -178,10 +207,11 @@ mod tests {
     #[test]
     fn a_stale_key_names_nothing() {
         let mut table = OpTable::new(1);
-        let first = table.insert(Op { user_data: 1, request: Request::Timeout }).expect("room for one");
-        assert!(table.insert(Op { user_data: 2, request: Request::Timeout }).is_err(), "and no more");
+        let request = || Request::Posted { value: 0 };
+        let first = table.insert(Op { user_data: 1, request: request() }).expect("room for one");
+        assert!(table.insert(Op { user_data: 2, request: request() }).is_err(), "and no more");
         assert_eq!(table.remove(first).expect("there").user_data, 1);
-        let second = table.insert(Op { user_data: 3, request: Request::Timeout }).expect("room again");
+        let second = table.insert(Op { user_data: 3, request: request() }).expect("room again");
         assert_ne!(first, second);
         assert!(table.peek(first).is_none() && table.remove(first).is_none());
         assert_eq!(table.peek(second).expect("there").user_data, 3);

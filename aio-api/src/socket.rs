@@ -62,6 +62,11 @@ impl SocketTable {
         self.sockets.insert(socket, SocketOps::default());
     }
 
+    /// A socket that is connected already.
+    pub(crate) fn insert_connected(&mut self, socket: SocketId) {
+        self.sockets.insert(socket, SocketOps { connected: true, ..SocketOps::default() });
+    }
+
     pub(crate) fn remove(&mut self, socket: SocketId) -> Option<SocketOps> {
         self.sockets.remove(&socket)
     }

@@ -30,15 +30,15 @@ impl Timers {
         self.shrink();
     }
 
-    /// The next timeout that is due, if any.
-    pub(crate) fn pop_due(&mut self, now: Time) -> Option<OpKey> {
+    /// The next timeout that is due, if any, and when it was.
+    pub(crate) fn pop_due(&mut self, now: Time) -> Option<(Time, OpKey)> {
         while let Some(Reverse((at, number))) = self.heap.peek().copied() {
             if at > now {
                 return None;
             }
             self.heap.pop();
             if let Some(key) = self.keys.remove(&number) {
-                return Some(key);
+                return Some((at, key));
             }
         }
         None
@@ -61,7 +61,8 @@ mod tests {
     #[test]
     fn due_ones_come_in_order_and_cancelled_ones_do_not_come() {
         let mut table = OpTable::new(300);
-        let mut key = || table.insert(Op { user_data: 0, request: Request::Timeout }).expect("room");
+        let mut key =
+            || table.insert(Op { user_data: 0, request: Request::Posted { value: 0 } }).expect("room");
         let (a, b, c) = (key(), key(), key());
         let mut timers = Timers::default();
         let at = |us| Time::from_micros(us);
@@ -70,8 +71,8 @@ mod tests {
         timers.insert(at(10), c);
         timers.forget(b);
         assert_eq!(timers.pop_due(at(9)), None);
-        assert_eq!(timers.pop_due(at(50)), Some(c));
-        assert_eq!(timers.pop_due(at(50)), Some(a));
+        assert_eq!(timers.pop_due(at(50)), Some((at(10), c)));
+        assert_eq!(timers.pop_due(at(50)), Some((at(30), a)));
         assert_eq!(timers.pop_due(at(50)), None);
         for _ in 0..200 {
             let k = key();

@@ -119,7 +119,10 @@ impl EventQueue {
         self.next_health = self.now.after(HEALTH_EVERY);
         let Some(nic) = &mut self.nic else { return };
         match nic.health() {
-            Health::Alive => {}
+            Health::Alive => {
+                let link = nic.link();
+                self.progress_link(link);
+            }
             Health::Gone => self.go_down("the network card does not answer any more"),
             Health::ReleaseRequested => self.go_down("the system wants the network card back"),
         }

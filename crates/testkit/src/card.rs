@@ -105,7 +105,11 @@ impl Nic for WireNic {
     }
 
     fn link(&mut self) -> Link {
-        Link::Up { mbit_per_s: 1000, full_duplex: true }
+        if self.wire.lock().has_link() {
+            Link::Up { mbit_per_s: 1000, full_duplex: true }
+        } else {
+            Link::Down
+        }
     }
 
     fn health(&mut self) -> Health {

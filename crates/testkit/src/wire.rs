@@ -97,6 +97,7 @@ pub(crate) struct Shared {
     next: u64,
     directions: [Direction; 2],
     pulled_out: [bool; 2],
+    unplugged: bool,
 }
 
 #[derive(Default)]
@@ -124,6 +125,7 @@ impl Wire {
                 next: 0,
                 directions: Default::default(),
                 pulled_out: [false; 2],
+                unplugged: false,
             })),
         };
         (WireNic::new(a, wire.clone(), 0, options), WireNic::new(b, wire.clone(), 1, options), wire)
@@ -164,6 +166,11 @@ impl Wire {
         self.lock().pulled_out[end] = true;
     }
 
+    /// Plugs the cable of both cards in, or pulls it: frames sent meanwhile are lost.
+    pub fn set_link(&self, up: bool) {
+        self.lock().unplugged = !up;
+    }
+
     /// Starts keeping a copy of every frame that card `from` sends; [`Wire::tapped`] takes them.
     pub fn tap(&self, from: usize) {
         self.lock().directions[from].tap = Some(Vec::new());
@@ -189,6 +196,10 @@ impl Wire {
 }
 
 impl Shared {
+    pub(crate) fn has_link(&self) -> bool {
+        !self.unplugged
+    }
+
     /// Whether card `end` is still in its machine.
     pub(crate) fn is_in(&self, end: usize) -> bool {
         !self.pulled_out[end]
@@ -208,7 +219,7 @@ impl Shared {
         if let Some(tap) = &mut direction.tap {
             tap.push(frame.clone());
         }
-        if fate.lost {
+        if fate.lost || self.unplugged {
             direction.counters.lost += 1;
             return;
         }

@@ -14,7 +14,7 @@ use crate::regs::{
     TDBAL, TDH, TDLEN, TIDV, TIPG, TXDCTL, VET, VFTA, VFTA_WORDS, WUC, ctrl, ctrl_ext, manc, rah, rctl,
     rxcsum, tctl, txdctl,
 };
-use crate::stats;
+use crate::stats::Statistics;
 use crate::wait::{self, Timeout};
 use crate::{OpenError, is_gone};
 use naio_device::{Device, Doorbell};
@@ -199,12 +199,13 @@ fn check_ring<D: Device>(
     }
 }
 
-/// Steps 25 and 26: statistics at zero, both units on. The caller then publishes the receive
+/// Steps 25 and 26: statistics at zero, both units on; hands the statistics on. The caller then publishes the receive
 /// descriptors: QEMU receives nothing for a second after RCTL unless RDT is written.
-pub(crate) fn enable<D: Device>(device: &D) {
-    stats::clear(device);
+pub(crate) fn enable<D: Device>(device: &D) -> Statistics {
+    let statistics = Statistics::start(device);
     device.write(RCTL, rctl::EN | rctl::BAM | rctl::BSIZE_2048 | rctl::SECRC);
     device.write(TCTL, TCTL_DISABLED | tctl::EN);
+    statistics
 }
 
 /// Both units off, then a full reset: the card can no longer touch memory by itself.

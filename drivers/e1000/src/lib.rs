@@ -39,6 +39,7 @@ use naio_nic::{Caps, Counters, ExtentId, Health, Link, Mac, Nic, RxFrame, TxPack
 use offload::Offload;
 use regs::{ALL_ONES, CTRL, IMC, RDT, STATUS, TDT, status};
 use rx::RxRing;
+use stats::Statistics;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 use tx::TxRing;
@@ -134,7 +135,8 @@ pub struct E1000<D: Device> {
     caps: Caps,
     rx: RxRing<D::Doorbell>,
     tx: TxRing<D::Doorbell>,
-    hardware: Counters,
+    /// Nothing before the card is enabled.
+    statistics: Option<Statistics>,
     gone: bool,
 }
 
@@ -169,9 +171,8 @@ impl<D: Device> E1000<D> {
             rx_ring: config.rx_ring,
             tx_ring: config.tx_ring,
         };
-        let hardware = Counters::default();
         // From here on dropping the card is what takes it off the bus, before any memory goes.
-        let mut card = E1000 { device, part, features, caps, rx, tx, hardware, gone: false };
+        let mut card = E1000 { device, part, features, caps, rx, tx, statistics: None, gone: false };
         match card.start(config.link_within) {
             Ok(link) => log::info!("{} {mac}: {link:?}", part.name),
             Err(e) => return Err(if card.is_gone() { OpenError::Gone } else { e }),
@@ -182,7 +183,7 @@ impl<D: Device> E1000<D> {
     /// Lets the card work, and waits until it has a link to work on.
     fn start(&mut self, link_within: Duration) -> Result<Link, OpenError> {
         self.device.set_bus_master(true)?;
-        init::enable(&self.device);
+        self.statistics = Some(init::enable(&self.device));
         self.rx.ring();
         link::wait_up(&self.device, link_within).map_err(OpenError::NoLink)
     }
@@ -309,14 +310,14 @@ impl<D: Device> Nic for E1000<D> {
     }
 
     fn counters(&mut self) -> Counters {
-        if !self.gone {
-            let mut hardware = self.hardware;
-            stats::collect(&self.device, &mut hardware);
+        if let Some(mut statistics) = self.statistics.filter(|_| !self.gone) {
+            statistics.collect(&self.device);
             // A card that went away meanwhile counted nothing of this.
             if !self.is_gone() {
-                self.hardware = hardware;
+                self.statistics = Some(statistics);
             }
         }
+        let hardware = self.statistics.map_or_else(Counters::default, |statistics| statistics.counters);
         let (rx, tx) = (self.rx.counters(), self.tx.counters());
         Counters {
             rx_frames: rx.frames,
@@ -328,7 +329,7 @@ impl<D: Device> Nic for E1000<D> {
             rx_no_page: rx.no_page,
             tx_refused: tx.refused,
             doorbells: rx.doorbells + tx.doorbells,
-            ..self.hardware
+            ..hardware
         }
     }
 

@@ -51,6 +51,8 @@ pub(crate) struct Lies {
     pub(crate) status: u32,
     /// Transmits nothing.
     pub(crate) tx_frozen: bool,
+    /// As in QEMU, reading a 32-bit statistic does not clear it.
+    pub(crate) keeps_statistics: bool,
 }
 
 /// The inside of the card.
@@ -171,6 +173,7 @@ impl State {
                 std::mem::take(&mut self.regs[offset as usize / 4])
             }
             0x4088 | 0x4090 | 0x40c0 | 0x40c8 => self.reg(offset),
+            0x4000..=0x40fc if self.lies.keeps_statistics => self.reg(offset),
             0x4000..=0x40fc => std::mem::take(&mut self.regs[offset as usize / 4]),
             _ => self.reg(offset),
         }

@@ -69,3 +69,14 @@ fn sums_stop_at_the_largest_number() {
     }
     assert_eq!(driver.counters().hw_rx_bytes, u64::MAX);
 }
+
+/// QEMU 7.2: MPC and RNBC stay when read, and count on from there.
+#[test]
+fn a_register_that_reading_does_not_clear_is_counted_once() {
+    let (mut driver, card) = up(&Config::default());
+    card.lock().lies.keeps_statistics = true;
+    for (missed, sum) in [(3, 3), (3, 3), (10, 10), (0, 10), (4, 14), (5, 15)] {
+        card.lock().set(0x4010, missed);
+        assert_eq!(driver.counters().hw_missed, sum, "MPC at {missed}");
+    }
+}

@@ -14,25 +14,25 @@ use std::time::Duration;
 /// The queue's address is 10.0.0.1, the peer's 10.0.0.2.
 const PEER: [u8; 4] = [10, 0, 0, 2];
 /// Where the peer listens.
-pub const PORT: u16 = 5001;
+pub(crate) const PORT: u16 = 5001;
 /// Turns after which a test has gone wrong.
 const PATIENCE: usize = 200_000;
 /// Virtual time that a turn of the peer takes, in microseconds.
 const TURN_US: u64 = 50;
 
 /// Address of the peer's listener.
-pub fn listener() -> SocketAddr {
+pub(crate) fn listener() -> SocketAddr {
     (PEER, PORT).into()
 }
 
 /// The other end of the wire.
-pub struct Peer {
-    pub stack: Stack,
+pub(crate) struct Peer {
+    pub(crate) stack: Stack,
     nic: WireNic,
     listener: ListenerId,
     time: Arc<AtomicU64>,
     wire: Wire,
-    pub accepted: Vec<SocketId>,
+    pub(crate) accepted: Vec<SocketId>,
     frames: Vec<RxFrame>,
     spare: Vec<Page>,
 }
@@ -50,7 +50,7 @@ impl Peer {
     }
 
     /// One turn of the peer; time passes.
-    pub fn pump(&mut self) {
+    pub(crate) fn pump(&mut self) {
         let micros = self.time.fetch_add(TURN_US, Ordering::Relaxed) + TURN_US;
         self.wire.advance_to(micros);
         let now = Clock::Manual(self.time.clone()).now();
@@ -68,19 +68,26 @@ impl Peer {
         self.nic.ring();
     }
 
+    /// Starts a connection to the queue's side.
+    pub(crate) fn connect(&mut self, to: SocketAddr) -> SocketId {
+        let socket = self.stack.socket(aio_api::SocketOptions::default()).expect("room for a socket");
+        self.stack.connect(Clock::Manual(self.time.clone()).now(), socket, to).expect("a sane address");
+        socket
+    }
+
     /// The first connection that was accepted.
-    pub fn connection(&self) -> SocketId {
+    pub(crate) fn connection(&self) -> SocketId {
         self.accepted[0]
     }
 
     /// Sends as much of `bytes` as fits now and takes it off the front.
-    pub fn send(&mut self, bytes: &mut &[u8]) {
+    pub(crate) fn send(&mut self, bytes: &mut &[u8]) {
         let sent = self.stack.send(self.connection(), bytes).expect("connected");
         *bytes = &bytes[sent..];
     }
 
     /// Appends what has arrived.
-    pub fn receive(&mut self, into: &mut Vec<u8>) {
+    pub(crate) fn receive(&mut self, into: &mut Vec<u8>) {
         let mut chunk = [0; 4096];
         while let Ok(bytes @ 1..) = self.stack.recv(self.connection(), &mut chunk) {
             into.extend_from_slice(&chunk[..bytes]);
@@ -89,7 +96,7 @@ impl Peer {
 }
 
 /// A queue of `entries` completions, its peer, and the wire between them.
-pub fn joined(entries: usize, options: &WireOptions) -> (EventQueue, Peer, Wire) {
+pub(crate) fn joined(entries: usize, options: &WireOptions) -> (EventQueue, Peer, Wire) {
     let (ours, theirs) = (Domain::new(), Domain::new());
     let (a, b, wire) = Wire::pair(&ours, &theirs, options);
     let pace = Pace { rx_coalesce: Duration::ZERO, yield_when_empty: true };
@@ -105,13 +112,13 @@ pub fn joined(entries: usize, options: &WireOptions) -> (EventQueue, Peer, Wire)
 }
 
 /// The same over a perfect wire.
-pub fn queue_and_peer() -> (EventQueue, Peer) {
+pub(crate) fn queue_and_peer() -> (EventQueue, Peer) {
     let (queue, peer, _) = joined(64, &WireOptions::default());
     (queue, peer)
 }
 
 /// Turns both ends until `enough` says so; `each` runs once a turn on the peer.
-pub fn run(
+pub(crate) fn run(
     queue: &mut EventQueue,
     peer: &mut Peer,
     mut each: impl FnMut(&mut Peer),
@@ -130,12 +137,12 @@ pub fn run(
 }
 
 /// Turns both ends until there are `count` completions.
-pub fn complete(queue: &mut EventQueue, peer: &mut Peer, count: usize) -> Vec<Completion> {
+pub(crate) fn complete(queue: &mut EventQueue, peer: &mut Peer, count: usize) -> Vec<Completion> {
     run(queue, peer, |_| {}, |done| done.len() >= count)
 }
 
 /// A connected socket; the peer has accepted it.
-pub fn connected(queue: &mut EventQueue, peer: &mut Peer) -> aio_api::SocketId {
+pub(crate) fn connected(queue: &mut EventQueue, peer: &mut Peer) -> aio_api::SocketId {
     let socket = queue.socket(aio_api::SocketOptions::default()).expect("room for a socket");
     queue.connect(socket, listener(), 1).expect("submitted");
     let done = complete(queue, peer, 1);
@@ -149,6 +156,6 @@ pub fn connected(queue: &mut EventQueue, peer: &mut Peer) -> aio_api::SocketId {
 }
 
 /// Bytes in which every offset looks different.
-pub fn pattern(len: usize) -> Vec<u8> {
+pub(crate) fn pattern(len: usize) -> Vec<u8> {
     (0..len as u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 11) as u8).collect()
 }

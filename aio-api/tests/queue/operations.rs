@@ -1,10 +1,7 @@
 //! What the documentation of the queue promises, over a wire in memory.
-#![forbid(unsafe_code)]
 
-mod common;
-
+use crate::common::{complete, connected, joined, listener, pattern, queue_and_peer, run};
 use aio_api::{Kind, OpError, RecvOptions, SocketOptions, SubmitReason, Wait, WaitError};
-use common::{complete, connected, joined, listener, pattern, queue_and_peer, run};
 use naio_stack::Phase;
 use naio_testkit::WireOptions;
 use std::time::Duration;
@@ -80,7 +77,7 @@ fn sends_arrive_in_order_and_complete_when_acknowledged() {
         },
     );
     assert!(got == data, "every byte, in order");
-    let order: Vec<(u64, u32)> = done.iter().map(|done| (done.user_data, done.bytes)).collect();
+    let order: Vec<(u64, u64)> = done.iter().map(|done| (done.user_data, done.bytes)).collect();
     assert_eq!(order, [(0, 200_000), (1, 200_000), (2, 200_000)]);
     assert!(done.iter().all(|done| done.buffer.as_ref().is_some_and(|buffer| buffer.len() == 200_000)));
 }

@@ -1,10 +1,7 @@
 //! Random operations over a bad wire: every operation ends once, every byte is right.
-#![forbid(unsafe_code)]
 
-mod common;
-
+use crate::common::{Peer, connected, joined, pattern};
 use aio_api::{Completion, EventQueue, Kind, OpError, OpKey, RecvOptions, SocketId};
-use common::{Peer, connected, joined, pattern};
 use naio_testkit::{Faults, WireOptions};
 use std::collections::HashMap;
 

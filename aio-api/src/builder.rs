@@ -1,0 +1,203 @@
+//! Settings of a queue to be, and the way from them to the queue.
+
+use crate::counters::QueueCounters;
+use crate::error::BuildError;
+use crate::listen::Listeners;
+use crate::op::OpTable;
+use crate::open::{self, CardOptions};
+use crate::pace::{Pace, RX_COALESCE_MAX};
+use crate::queue::EventQueue;
+use crate::socket::SocketTable;
+use crate::timer::Timers;
+use crate::turn::Batches;
+use naio_dma::{Domain, Pool};
+use naio_nic::Nic;
+use naio_stack::{Config, Stack};
+use naio_sys::clock::Clock;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::Read;
+use std::net::Ipv4Addr;
+use std::str::FromStr;
+
+/// Completions that may be outstanding or uncollected, by default.
+const COMPLETION_ENTRIES: usize = 4096;
+/// Bounds of that number.
+const COMPLETION_ENTRIES_MIN: usize = 1;
+const COMPLETION_ENTRIES_MAX: usize = 1 << 20;
+/// Transmit pages: one packet each. Twice a full default ring.
+const TX_PAGES: u32 = 1024;
+const TX_PAGE_LEN: usize = 2048;
+
+/// An IPv4 address and the length of its network's prefix: `10.9.0.2/24`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cidr {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// Bits of the network, 0 to 32.
+    pub prefix_len: u8,
+}
+
+/// Text that is no address with a prefix length.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is no address with a prefix length; it looks like 10.9.0.2/24")]
+pub struct CidrError {
+    /// The text.
+    pub text: String,
+}
+
+impl FromStr for Cidr {
+    type Err = CidrError;
+
+    fn from_str(text: &str) -> Result<Cidr, CidrError> {
+        let parse = || {
+            let (address, prefix_len) = text.split_once('/')?;
+            let prefix_len = prefix_len.parse().ok().filter(|len| *len <= 32)?;
+            Some(Cidr { address: address.parse().ok()?, prefix_len })
+        };
+        parse().ok_or_else(|| CidrError { text: text.into() })
+    }
+}
+
+/// Settings of a queue to be.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let queue = aio_api::Builder::new("10.9.0.2/24".parse()?)
+///     .gateway("10.9.0.254".parse()?)
+///     .completion_entries(256)
+///     .open("vfio:0000:00:02.0")?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Builder {
+    address: Cidr,
+    gateway: Option<Ipv4Addr>,
+    completion_entries: usize,
+    sockets_max: Option<usize>,
+    pace: Pace,
+    card: CardOptions,
+    clock: Clock,
+}
+
+impl Builder {
+    /// A queue whose station has this address.
+    #[must_use]
+    pub fn new(address: Cidr) -> Builder {
+        Builder {
+            address,
+            gateway: None,
+            completion_entries: COMPLETION_ENTRIES,
+            sockets_max: None,
+            pace: Pace::default(),
+            card: CardOptions::default(),
+            clock: Clock::default(),
+        }
+    }
+
+    /// Where packets for other networks go.
+    #[must_use]
+    pub fn gateway(mut self, gateway: Ipv4Addr) -> Builder {
+        self.gateway = Some(gateway);
+        self
+    }
+
+    /// How many operations may be outstanding or completed and not yet collected, 1 to 2²⁰; 4096 by
+    /// default. Submissions beyond that are refused.
+    #[must_use]
+    pub fn completion_entries(mut self, entries: usize) -> Builder {
+        self.completion_entries = entries;
+        self
+    }
+
+    /// How many sockets may exist at a time.
+    #[must_use]
+    pub fn sockets_max(mut self, sockets: usize) -> Builder {
+        self.sockets_max = Some(sockets);
+        self
+    }
+
+    /// How eagerly to poll.
+    #[must_use]
+    pub fn pace(mut self, pace: Pace) -> Builder {
+        self.pace = pace;
+        self
+    }
+
+    /// How to run the card.
+    #[must_use]
+    pub fn card(mut self, card: CardOptions) -> Builder {
+        self.card = card;
+        self
+    }
+
+    /// Takes the time from here: for simulations.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Builder {
+        self.clock = clock;
+        self
+    }
+
+    /// Opens the card `name` and builds the queue on it; blocks until the link is up.
+    ///
+    /// # Errors
+    /// [`BuildError`]; its `help` says what to do.
+    pub fn open(self, name: &str) -> Result<EventQueue, BuildError> {
+        let domain = Domain::new();
+        let nic = open::open(name, self.card, &domain)?;
+        self.build(nic, domain)
+    }
+
+    /// Builds the queue on any card that sees the memory of `domain`.
+    ///
+    /// # Errors
+    /// A setting out of its range, or no memory for transmit pages.
+    pub fn build(self, nic: Box<dyn Nic + Send>, domain: Domain) -> Result<EventQueue, BuildError> {
+        within(
+            "completion_entries",
+            self.completion_entries,
+            COMPLETION_ENTRIES_MIN,
+            COMPLETION_ENTRIES_MAX,
+        )?;
+        let coalesce = self.pace.rx_coalesce.as_micros() as usize;
+        within("rx_coalesce in µs", coalesce, 0, RX_COALESCE_MAX.as_micros() as usize)?;
+        let now = self.clock.now();
+        let tx_pool = Pool::new(&domain, TX_PAGES, TX_PAGE_LEN)?;
+        let mut config = Config::new(self.address.address, self.address.prefix_len);
+        config.gateway = self.gateway;
+        config.sockets_max = self.sockets_max.unwrap_or(config.sockets_max);
+        let stack = Stack::new(config, nic.caps(), tx_pool, secret().map_err(BuildError::Random)?, now)?;
+        Ok(EventQueue {
+            caps: nic.caps().clone(),
+            nic: Some(nic),
+            nic_counters: naio_nic::Counters::default(),
+            stack,
+            domain,
+            ops: OpTable::new(self.completion_entries),
+            sockets: SocketTable::default(),
+            listeners: Listeners::default(),
+            watchers: Vec::new(),
+            timers: Timers::default(),
+            completed: VecDeque::with_capacity(self.completion_entries.min(COMPLETION_ENTRIES)),
+            counters: QueueCounters::default(),
+            batches: Batches::default(),
+            pace: self.pace,
+            clock: self.clock,
+            now,
+            last_burst: None,
+            next_health: now,
+        })
+    }
+}
+
+fn within(what: &'static str, value: usize, min: usize, max: usize) -> Result<(), BuildError> {
+    if (min..=max).contains(&value) { Ok(()) } else { Err(BuildError::Setting { what, value, min, max }) }
+}
+
+/// Key of the hash functions and of sequence and port numbers: a peer must not be able to guess it.
+fn secret() -> std::io::Result<[u8; 16]> {
+    let mut secret = [0; 16];
+    File::open("/dev/urandom")?.read_exact(&mut secret)?;
+    Ok(secret)
+}

@@ -1,0 +1,321 @@
+//! The calls that submit operations on sockets.
+//!
+//! Each checks what can be checked at once, moves its buffers into the table of operations and puts
+//! the socket on the list for the next turn. Nothing is done here: an operation makes progress in
+//! turns only, so none completes before its submission has returned.
+
+use crate::error::{SubmitError, SubmitReason};
+use crate::op::{Op, OpKey, RecvOptions, Request};
+use crate::outgoing::Outgoing;
+use crate::queue::EventQueue;
+use naio_dma::Buffer;
+use naio_stack::{ConnectError, SocketId};
+use std::fs::File;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::sync::Arc;
+
+impl EventQueue {
+    /// Connects a socket to `remote`. Completes when the connection is established, or cannot be.
+    ///
+    /// # Errors
+    /// [`SubmitReason`]; nothing was submitted.
+    ///
+    /// ```no_run
+    /// # fn example(queue: &mut aio_api::EventQueue) -> Result<(), Box<dyn std::error::Error>> {
+    /// let socket = queue.socket(aio_api::SocketOptions::default())?;
+    /// let key = queue.connect(socket, "10.9.0.1:80".parse()?, 42)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn connect(
+        &mut self,
+        socket: SocketId,
+        remote: SocketAddr,
+        user_data: u64,
+    ) -> Result<OpKey, SubmitError> {
+        self.admit_socket(socket)?;
+        if self.sockets.ops(socket).is_some_and(|ops| ops.connected) {
+            return Err(SubmitReason::AlreadyConnected.into());
+        }
+        self.stack.connect(self.now, socket, remote).map_err(connect_reason)?;
+        let key = self.insert(user_data, Request::Connect { socket })?;
+        if let Some(ops) = self.sockets.ops(socket) {
+            ops.connected = true;
+            ops.connect = Some(key);
+        }
+        self.sockets.touch(socket);
+        Ok(key)
+    }
+
+    /// Receives into `buffer`, from its start. May be submitted before the connection is there, and
+    /// several at a time: they are filled in this order.
+    ///
+    /// Completes with at least the bytes that `options` asks for, or with fewer and
+    /// [`Flags::is_eof`](crate::Flags::is_eof) at the end of the stream.
+    ///
+    /// # Errors
+    /// [`SubmitError`], with the buffer in it.
+    ///
+    /// ```no_run
+    /// # use aio_api::{EventQueue, RecvOptions, SocketId};
+    /// # fn example(queue: &mut EventQueue, socket: SocketId) -> Result<(), Box<dyn std::error::Error>> {
+    /// for buffer in queue.buffers(8, 256 * 1024)? {
+    ///     queue.recv(socket, buffer, RecvOptions::at_least(1), 1)?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn recv(
+        &mut self,
+        socket: SocketId,
+        buffer: Buffer,
+        options: RecvOptions,
+        user_data: u64,
+    ) -> Result<OpKey, SubmitError> {
+        let reason = self.admit_socket(socket).err();
+        let reason = reason.or(buffer.is_empty().then_some(SubmitReason::Range));
+        if let Some(reason) = reason {
+            return Err(SubmitError { reason, buffer: Some(buffer), buffers: Vec::new() });
+        }
+        let min = options.min_for(&buffer);
+        let key = self.insert(user_data, Request::Recv { socket, buffer, min, filled: 0 })?;
+        if let Some(ops) = self.sockets.ops(socket) {
+            ops.recv.push_back(key);
+        }
+        self.sockets.touch(socket);
+        Ok(key)
+    }
+
+    /// Sends `range` of `buffer`. Completes when the peer has acknowledged its last byte: from then
+    /// on the buffer is the program's again. Several may be outstanding; they go out in this order.
+    ///
+    /// # Errors
+    /// [`SubmitError`], with the buffer in it.
+    ///
+    /// ```no_run
+    /// # use aio_api::{EventQueue, SocketId};
+    /// # fn example(queue: &mut EventQueue, socket: SocketId) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut buffer = queue.buffers(1, 4096)?.remove(0);
+    /// buffer[..5].copy_from_slice(b"hello");
+    /// queue.send(socket, buffer, 0..5, 9)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn send(
+        &mut self,
+        socket: SocketId,
+        buffer: Buffer,
+        range: Range<usize>,
+        user_data: u64,
+    ) -> Result<OpKey, SubmitError> {
+        let reason = self.admit_send(socket).err();
+        if let Some(reason) = reason.or((!fits(&buffer, &range)).then_some(SubmitReason::Range)) {
+            return Err(SubmitError { reason, buffer: Some(buffer), buffers: Vec::new() });
+        }
+        self.insert_outgoing(socket, user_data, Outgoing::One { buffer, range })
+    }
+
+    /// Sends ranges of several buffers, one after the other, as one operation. The buffers come back in
+    /// [`Completion::buffers`](crate::Completion::buffers), in the same order.
+    ///
+    /// # Errors
+    /// [`SubmitError`], with the buffers in it. There must be at least one part, and none empty.
+    ///
+    /// ```no_run
+    /// # use aio_api::{EventQueue, SocketId};
+    /// # fn example(queue: &mut EventQueue, socket: SocketId) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut parts = queue.buffers(2, 4096)?;
+    /// let (body, head) = (parts.remove(1), parts.remove(0));
+    /// queue.sendv(socket, vec![(head, 0..20), (body, 0..4096)], 9)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn sendv(
+        &mut self,
+        socket: SocketId,
+        parts: Vec<(Buffer, Range<usize>)>,
+        user_data: u64,
+    ) -> Result<OpKey, SubmitError> {
+        let reason = self.admit_send(socket).err();
+        let fit = !parts.is_empty() && parts.iter().all(|(buffer, range)| fits(buffer, range));
+        if let Some(reason) = reason.or((!fit).then_some(SubmitReason::Range)) {
+            let buffers = parts.into_iter().map(|(buffer, _)| buffer).collect();
+            return Err(SubmitError { reason, buffer: None, buffers });
+        }
+        self.insert_outgoing(socket, user_data, Outgoing::Many { parts, next: 0 })
+    }
+
+    /// Sends `len` bytes of `file` from `offset` on. Completes when the peer has acknowledged the last
+    /// one; [`Completion::bytes`](crate::Completion::bytes) counts those taken also when the file turns
+    /// out to be shorter.
+    ///
+    /// Copying, for now: the file is read in this thread, piece by piece, and a cold page cache stalls
+    /// the queue meanwhile. Bytes changed in the file while it is sent are sent in either version.
+    ///
+    /// # Errors
+    /// [`SubmitReason`]; nothing was submitted.
+    ///
+    /// ```no_run
+    /// # use aio_api::{EventQueue, SocketId};
+    /// # use std::{fs::File, sync::Arc};
+    /// # fn example(queue: &mut EventQueue, socket: SocketId) -> Result<(), Box<dyn std::error::Error>> {
+    /// let file = Arc::new(File::open("page.html")?);
+    /// let len = file.metadata()?.len();
+    /// queue.sendfile(socket, file, 0, len, 9)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn sendfile(
+        &mut self,
+        socket: SocketId,
+        file: Arc<File>,
+        offset: u64,
+        len: u64,
+        user_data: u64,
+    ) -> Result<OpKey, SubmitError> {
+        self.admit_send(socket)?;
+        if len == 0 || offset.checked_add(len).is_none() {
+            return Err(SubmitReason::Range.into());
+        }
+        self.insert_outgoing(socket, user_data, Outgoing::file(file, offset, len))
+    }
+
+    /// Ends the sending half of a connection after everything submitted before. Completes when the
+    /// peer has acknowledged the end; receiving goes on.
+    ///
+    /// # Errors
+    /// [`SubmitReason`]; nothing was submitted.
+    pub fn shutdown(&mut self, socket: SocketId, user_data: u64) -> Result<OpKey, SubmitError> {
+        self.admit_send(socket)?;
+        let key = self.insert_send(socket, user_data, Request::Shutdown { socket, requested: false })?;
+        if let Some(ops) = self.sockets.ops(socket) {
+            ops.shut_down = true;
+        }
+        Ok(key)
+    }
+
+    /// Closes a socket: what was submitted to be sent still goes out, then the end of the stream;
+    /// waiting receives end with [`OpError::Closed`](crate::OpError::Closed), and the socket takes no
+    /// more operations. Completes when the peer has acknowledged everything; the socket is gone then.
+    ///
+    /// # Errors
+    /// [`SubmitReason`]; nothing was submitted.
+    ///
+    /// ```no_run
+    /// # fn example(queue: &mut aio_api::EventQueue, socket: aio_api::SocketId)
+    /// #     -> Result<(), Box<dyn std::error::Error>> {
+    /// queue.close(socket, 0)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn close(&mut self, socket: SocketId, user_data: u64) -> Result<OpKey, SubmitError> {
+        self.admit_socket(socket)?;
+        let key = self.insert_send(socket, user_data, Request::Close { socket, requested: false })?;
+        if let Some(ops) = self.sockets.ops(socket) {
+            ops.shut_down = true;
+            ops.closing = true;
+        }
+        Ok(key)
+    }
+
+    /// Resets a connection at once. Everything outstanding on the socket ends with
+    /// [`OpError::Closed`](crate::OpError::Closed), and the socket is gone. False if there was none.
+    pub fn abort(&mut self, socket: SocketId) -> bool {
+        self.forget_socket(socket)
+    }
+
+    /// Puts an event of the program's own into the queue; it comes out in order with the others.
+    ///
+    /// # Errors
+    /// [`SubmitReason::QueueFull`].
+    ///
+    /// ```no_run
+    /// # fn example(queue: &mut aio_api::EventQueue) -> Result<(), Box<dyn std::error::Error>> {
+    /// queue.post(1, 0xfeed)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn post(&mut self, user_data: u64, value: u64) -> Result<OpKey, SubmitError> {
+        self.admit(1)?;
+        let key = self.insert(user_data, Request::Posted { value })?;
+        self.finish(key, Ok(()));
+        Ok(key)
+    }
+
+    /// Whether the completions of one more operation, `places` at a time, can be guaranteed.
+    pub(crate) fn admit(&mut self, places: usize) -> Result<(), SubmitReason> {
+        let limit = self.ops.limit();
+        if self.ops.places() + self.completed.len() + places > limit {
+            self.counters.refused_full += 1;
+            return Err(SubmitReason::QueueFull { limit });
+        }
+        Ok(())
+    }
+
+    fn admit_socket(&mut self, socket: SocketId) -> Result<(), SubmitReason> {
+        if self.sockets.ops(socket).is_none_or(|ops| ops.closing) {
+            return Err(SubmitReason::NoSocket);
+        }
+        self.admit(1)
+    }
+
+    fn admit_send(&mut self, socket: SocketId) -> Result<(), SubmitReason> {
+        self.admit_socket(socket)?;
+        let shut_down = self.sockets.ops(socket).is_some_and(|ops| ops.shut_down);
+        if shut_down { Err(SubmitReason::ShutDown) } else { Ok(()) }
+    }
+
+    pub(crate) fn insert(&mut self, user_data: u64, request: Request) -> Result<OpKey, SubmitError> {
+        match self.ops.insert(Op { user_data, request }) {
+            Ok(key) => {
+                self.counters.submitted += 1;
+                Ok(key)
+            }
+            Err(op) => {
+                let limit = self.ops.limit();
+                let (buffer, buffers) = op.into_buffers();
+                Err(SubmitError { reason: SubmitReason::QueueFull { limit }, buffer, buffers })
+            }
+        }
+    }
+
+    fn insert_outgoing(
+        &mut self,
+        socket: SocketId,
+        user_data: u64,
+        outgoing: Outgoing,
+    ) -> Result<OpKey, SubmitError> {
+        let request = Request::Send { socket, outgoing, accepted: 0, end: None };
+        self.insert_send(socket, user_data, request)
+    }
+
+    fn insert_send(
+        &mut self,
+        socket: SocketId,
+        user_data: u64,
+        request: Request,
+    ) -> Result<OpKey, SubmitError> {
+        let key = self.insert(user_data, request)?;
+        if let Some(ops) = self.sockets.ops(socket) {
+            ops.send.push_back(key);
+        }
+        self.sockets.touch(socket);
+        Ok(key)
+    }
+}
+
+/// Whether `range` names bytes of `buffer`.
+fn fits(buffer: &Buffer, range: &Range<usize>) -> bool {
+    range.start < range.end && range.end <= buffer.len()
+}
+
+fn connect_reason(error: ConnectError) -> SubmitReason {
+    match error {
+        ConnectError::Stale => SubmitReason::NoSocket,
+        ConnectError::InUse => SubmitReason::AlreadyConnected,
+        ConnectError::Address(remote) => SubmitReason::Address { remote },
+        ConnectError::NoRoute(remote) => SubmitReason::NoRoute { remote },
+        ConnectError::NoPort(remote) => SubmitReason::NoPort { remote },
+    }
+}

@@ -1,0 +1,132 @@
+//! Operations that complete more than once: periodic timeouts, and changes of the link.
+//!
+//! Each has at most one completion in the queue that the program has not collected; what happens
+//! meanwhile is added up or the latest is reported, so that a slow program is never flooded.
+
+use crate::completion::{Completion, Flags, Kind};
+use crate::error::{SubmitError, SubmitReason};
+use crate::op::{OpKey, Request};
+use crate::queue::EventQueue;
+use naio_nic::Link;
+use naio_sys::clock::Time;
+use std::time::Duration;
+
+/// Shortest period of a timeout.
+pub const TIMEOUT_PERIOD_MIN: Duration = Duration::from_millis(1);
+
+/// When a timeout completes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Once, after this time.
+    After(Duration),
+    /// Once, at this point of the queue's clock ([`EventQueue::now`]).
+    At(Time),
+    /// Again and again with this period, at least [`TIMEOUT_PERIOD_MIN`], until it is cancelled.
+    Every(Duration),
+}
+
+impl From<Duration> for When {
+    fn from(span: Duration) -> When {
+        When::After(span)
+    }
+}
+
+impl EventQueue {
+    /// Completes when the time has come: once, or with a period (each completion but the last then
+    /// has [`Flags::has_more`], and [`Kind::Timeout`] says how many periods have passed since the one
+    /// before was collected).
+    ///
+    /// # Errors
+    /// [`SubmitReason::QueueFull`], [`SubmitReason::Period`].
+    ///
+    /// ```no_run
+    /// # use aio_api::When;
+    /// # use std::time::Duration;
+    /// # fn example(queue: &mut aio_api::EventQueue) -> Result<(), Box<dyn std::error::Error>> {
+    /// queue.timeout(Duration::from_millis(250), 3)?;
+    /// let ticks = queue.timeout(When::Every(Duration::from_secs(1)), 4)?;
+    /// queue.cancel(ticks);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn timeout(&mut self, when: impl Into<When>, user_data: u64) -> Result<OpKey, SubmitError> {
+        let now = self.clock.now();
+        let (at, period) = match when.into() {
+            When::After(span) => (now.after(span), None),
+            When::At(at) => (at, None),
+            When::Every(period) if period < TIMEOUT_PERIOD_MIN => {
+                return Err(SubmitReason::Period { min: TIMEOUT_PERIOD_MIN }.into());
+            }
+            When::Every(period) => (now.after(period), Some(period)),
+        };
+        self.admit(1 + usize::from(period.is_some()))?;
+        let request = Request::Timeout { period, expirations: 0, uncollected: false };
+        let key = self.insert(user_data, request)?;
+        self.timers.insert(at, key);
+        Ok(key)
+    }
+
+    /// Completes with [`Kind::Link`] for each change of the link, first with the link as it is,
+    /// until it is cancelled. A flap that is over before the program looks is not reported.
+    ///
+    /// # Errors
+    /// [`SubmitReason::QueueFull`].
+    pub fn watch_link(&mut self, user_data: u64) -> Result<OpKey, SubmitError> {
+        self.admit(2)?;
+        let key = self.insert(user_data, Request::WatchLink { reported: None, uncollected: false })?;
+        self.watchers.push(key);
+        Ok(key)
+    }
+
+    /// Ends or continues timeouts that are due; returns how many.
+    pub(crate) fn progress_timeouts(&mut self) -> usize {
+        let mut due = 0;
+        while let Some((at, key)) = self.timers.pop_due(self.now) {
+            due += 1;
+            let Some(op) = self.ops.peek_mut(key) else { continue };
+            let Request::Timeout { period: Some(period), expirations, uncollected } = &mut op.request else {
+                self.finish(key, Ok(()));
+                continue;
+            };
+            // A turn that comes late skips periods, but counts them.
+            let missed = self.now.since(at).as_micros() / period.as_micros();
+            *expirations += 1 + missed as u64;
+            self.timers.insert(at.after(*period * (missed as u32 + 1)), key);
+            if !*uncollected {
+                *uncollected = true;
+                let kind = Kind::Timeout { expirations: std::mem::take(expirations) };
+                self.notify(key, kind);
+            }
+        }
+        due
+    }
+
+    /// Tells those who watch what the link is now.
+    pub(crate) fn progress_link(&mut self, link: Link) {
+        for at in 0..self.watchers.len() {
+            let key = self.watchers[at];
+            let Some(op) = self.ops.peek_mut(key) else { continue };
+            let Request::WatchLink { reported, uncollected } = &mut op.request else { continue };
+            if !*uncollected && *reported != Some(link) {
+                *uncollected = true;
+                *reported = Some(link);
+                self.notify(key, Kind::Link { link });
+            }
+        }
+    }
+
+    /// Puts a completion that is not the last one into the queue.
+    fn notify(&mut self, key: OpKey, kind: Kind) {
+        let Some(op) = self.ops.peek(key) else { return };
+        let flags = Flags { more: true, ..Flags::default() };
+        self.completed.push_back(Completion { flags, ..Completion::new(key, op.user_data, kind, Ok(())) });
+    }
+
+    /// The program has taken a completion that was not the last one: the next may come.
+    pub(crate) fn collected(&mut self, key: OpKey) {
+        let request = self.ops.peek_mut(key).map(|op| &mut op.request);
+        if let Some(Request::Timeout { uncollected, .. } | Request::WatchLink { uncollected, .. }) = request {
+            *uncollected = false;
+        }
+    }
+}

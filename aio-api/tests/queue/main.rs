@@ -1,0 +1,7 @@
+//! The queue over a wire in memory: a second stack is the peer, time is virtual.
+#![forbid(unsafe_code)]
+
+mod common;
+mod operations;
+mod serving;
+mod soak;
