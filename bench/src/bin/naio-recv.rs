@@ -6,8 +6,8 @@
 #![allow(clippy::print_stdout, reason = "a command prints its results")]
 
 use aio_api::{
-    Buffer, BuildError, Builder, CardOptions, Cidr, Completion, Counters, EventQueue, Kind, Pace, RecvOptions,
-    RingLen, SocketId, SocketOptions, Wait,
+    Buffer, BuildError, Builder, CardOptions, Cidr, Completion, Counters, EventQueue, Kind, Pace,
+    RecvOptions, RingLen, SocketId, SocketOptions, Wait,
 };
 use clap::Parser;
 use naio_bench::cpu::Snapshot;
@@ -40,8 +40,8 @@ const CLOSE: u64 = 4;
 
 /// Receives --size bytes from naio-remote through a card of its own and says what that cost.
 ///
-///     other$ naio-remote
-///     here#  naio-recv --device vfio:0000:00:02.0 --address 10.9.0.2/24 --remote 10.9.0.1:5001
+///   other$ naio-remote
+///   here#  naio-recv --device vfio:0000:00:02.0 --address 10.9.0.2/24 --remote 10.9.0.1:5001
 ///
 /// The card must be bound to vfio-pci; a wrong state of the machine is explained. Root is needed only for what
 /// VFIO needs it for: the group's device file and locked memory. Compare the figures with sync-recv's over the
@@ -204,7 +204,8 @@ impl Transfer {
         while received < expected {
             self.wait(SILENCE_LIMIT)?;
             for done in std::mem::take(&mut self.completions).drain(..) {
-                done.result.map_err(|source| Failure::Operation { what: "the transfer broke off", source })?;
+                done.result
+                    .map_err(|source| Failure::Operation { what: "the transfer broke off", source })?;
                 if done.kind != Kind::Recv {
                     continue;
                 }
