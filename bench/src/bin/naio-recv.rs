@@ -41,8 +41,8 @@ const CLOSE: u64 = 4;
 
 /// Receives --size bytes from naio-remote through a card of its own and says what that cost.
 ///
-///     other$ naio-remote
-///     here#  naio-recv --device vfio:0000:00:02.0 --address 10.9.0.2/24 --remote 10.9.0.1:5001
+///   other$ naio-remote
+///   here#  naio-recv --device vfio:0000:00:02.0 --address 10.9.0.2/24 --remote 10.9.0.1:5001
 ///
 /// The card must be bound to vfio-pci; a wrong state of the machine is explained. Root is needed only for what
 /// VFIO needs it for: the group's device file and locked memory. Compare the figures with sync-recv's over the

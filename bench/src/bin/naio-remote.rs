@@ -20,8 +20,8 @@ use std::sync::mpsc;
 ///
 /// Start it on the machine at the other end of the cable, then point a receiver at it:
 ///
-///     other$ naio-remote --listen 10.9.0.1
-///     here#  naio-recv --device vfio:0000:00:02.0 --address 10.9.0.2/24 --remote 10.9.0.1:5001 --size 1GiB --sha256
+///   other$ naio-remote --listen 10.9.0.1
+///   here#  naio-recv --device vfio:0000:00:02.0 --address 10.9.0.2/24 --remote 10.9.0.1:5001 --size 1GiB --sha256
 ///
 /// It trusts its network: whoever reaches the ports may ask for --max-bytes on --limit connections.
 #[derive(Debug, Parser)]

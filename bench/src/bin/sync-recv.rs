@@ -30,8 +30,8 @@ const BUFFER_MAX: u64 = 1 << 30;
 
 /// Receives --size bytes from naio-remote over the kernel's TCP and says what that cost.
 ///
-///     other$ naio-remote
-///     here$  sync-recv --remote 10.9.0.1:5001 --size 256MiB
+///   other$ naio-remote
+///   here$  sync-recv --remote 10.9.0.1:5001 --size 256MiB
 ///
 /// Compare the figures with naio-recv's over the same cable. Without --sha256 nothing looks at the bytes.
 #[derive(Debug, Parser)]

@@ -31,7 +31,8 @@ pub enum DemoError {
 /// [`DemoError`].
 pub fn run(paths: &Paths, parts: &Parts, say: &dyn Fn(&str)) -> Result<String, DemoError> {
     let arms = [Arm::Naio, Arm::Kernel];
-    let machine = Machine::with_peer(Iommu::Translated);
+    // One CPU for the side that receives, which may poll, and one for the peer.
+    let machine = Machine { vcpus: 2, ..Machine::with_peer(Iommu::Translated) };
     let mut script = format!(
         "try e1000 load e1000\ntry unbind unbind {CARD}\ntry bind bind {PEER_CARD} e1000\n\
          try peer peer {PEER_CARD} {THERE}\ntry serve serve\n"
@@ -68,7 +69,7 @@ pub fn run(paths: &Paths, parts: &Parts, say: &dyn Fn(&str)) -> Result<String, D
         ));
     }
     table.push_str(
-        "\nThis is software emulation, both ends share one CPU, and hashing is most of the work: it shows\n",
+        "\nThis is software emulation, both ends in one guest, and hashing is most of the work: it shows\n",
     );
     table.push_str("that it works. What it costs is measured by `cargo rig compare recv` (root).\n");
     Ok(table)

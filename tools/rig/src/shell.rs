@@ -5,7 +5,7 @@ use crate::guest::Job;
 use crate::paths::Paths;
 use crate::qemu::{self, Boot, BootError, Iommu, Machine};
 use crate::setup::Parts;
-use crate::topology::{TapWire, TopologyError};
+use crate::topology::{TapWire, TopologyError, is_root};
 use core::time::Duration;
 
 /// Why there is no shell.
@@ -24,7 +24,7 @@ pub enum ShellError {
 /// # Errors
 /// [`ShellError`].
 pub fn run(paths: &Paths, parts: &Parts) -> Result<(), ShellError> {
-    let root = rustix::process::geteuid().is_root();
+    let root = is_root();
     let wire = if root { Some(TapWire::create(parts.tools.ip.as_deref())?) } else { None };
     let mut peer = None;
     if let (Some(wire), Some(remote)) = (&wire, parts.programs.find("naio-remote")) {

@@ -46,6 +46,12 @@ pub enum TopologyError {
     Log(#[from] io::Error),
 }
 
+/// Whether we may make a TAP.
+#[must_use]
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
 impl TapWire {
     /// Makes the namespace and the TAP with the peer's address. IPv6 is quiet, so that no frame is sent that nobody
     /// asked for.
@@ -53,7 +59,7 @@ impl TapWire {
     /// # Errors
     /// [`TopologyError`].
     pub fn create(ip: Option<&Path>) -> Result<Self, TopologyError> {
-        if !rustix::process::geteuid().is_root() {
+        if !is_root() {
             return Err(TopologyError::Root);
         }
         let ip = ip.ok_or(TopologyError::NoIp)?.to_owned();
