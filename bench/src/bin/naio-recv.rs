@@ -214,8 +214,8 @@ impl Transfer {
                 if let Some(verifier) = &mut verifier {
                     verifier.update(&buffer[..done.bytes as usize]);
                 }
-                received += u64::from(done.bytes);
-                fills.record(u64::from(done.bytes));
+                received += done.bytes;
+                fills.record(done.bytes);
                 progress.step(received);
                 if done.flags.is_eof() && received < expected {
                     return Err(Failure::EndedEarly { received, expected });
