@@ -103,6 +103,9 @@ fn the_kernels_account_closes_too() {
     let value = |name| seen.outcome.results.value(name).unwrap_or_else(|| panic!("no figure {name}"));
     let received = value("received_after") - value("received_before");
     let sent = frames_sent(seen, "kernel-recv");
-    // QEMU does not clear MPC when it is read, so what the kernel's driver adds up is only an upper bound.
-    assert!(sent >= received && sent - received <= value("missed"), "sent {sent}, received {received}");
+    // The two ends are not read in the same instant: a frame or two may lie between. QEMU does not clear MPC
+    // when it is read, so what the kernel's driver adds up is only an upper bound.
+    let slack = 4;
+    assert!(received <= sent + slack, "sent {sent}, received {received}");
+    assert!(sent <= received + value("missed") + slack, "sent {sent}, received {received}");
 }
