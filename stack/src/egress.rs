@@ -64,6 +64,8 @@ impl Stack {
         match self.neighbors.resolve(now, flow.next_hop, &mut self.counters) {
             Resolution::Known(mac) => flow.mac = Some(mac),
             Resolution::Failed if flow.unsent => return self.give_up(index, Failure::Unreachable),
+            // Only the reset of an abort is left, and it is not worth waiting for.
+            Resolution::Failed if flow.state() == State::Closed => return self.finish(index),
             Resolution::Pending | Resolution::Failed => {
                 if !flow.waiting {
                     flow.waiting = true;
@@ -152,6 +154,7 @@ impl Stack {
     /// Lets time pass: timers that are due, questions to neighbours, connections that took too long.
     pub fn expire(&mut self, now: Time) {
         self.now = self.now.max(now);
+        let now = self.now;
         self.neighbors.expire(now, &mut self.counters);
         if self.neighbors.take_changed() {
             self.wake_waiting();

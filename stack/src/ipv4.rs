@@ -62,19 +62,21 @@ pub(crate) fn parse(bytes: &[u8], verified: bool) -> Result<Packet<'_>, Malforme
     })
 }
 
-/// The sum of the pseudo-header (RFC 9293 3.1) of an IPv4 header and a payload length.
+/// The sum of the pseudo-header (RFC 9293 3.1): both addresses, protocol, payload length.
 #[inline]
-pub(crate) fn pseudo_header(addresses: &[u8], protocol: u8, payload_len: usize) -> Sum {
+pub(crate) fn pseudo_header(addresses: [u8; 8], protocol: u8, payload_len: usize) -> Sum {
+    let [a, b, c, d, e, f, g, h] = addresses;
+    let word = u16::from_be_bytes;
+    let sum = Sum::ZERO.word(word([a, b])).word(word([c, d])).word(word([e, f])).word(word([g, h]));
     // The payload of a packet is at most 65 535 bytes long.
-    Sum::ZERO.bytes(addresses).word(protocol.into()).word(payload_len as u16)
+    sum.word(protocol.into()).word(payload_len as u16)
 }
 
 /// Whether the checksum of a TCP segment is right.
 #[inline]
 pub(crate) fn tcp_checksum_is_valid(packet: &Packet<'_>) -> bool {
-    pseudo_header(&packet.bytes[12..20], packet.protocol, packet.payload.len())
-        .bytes(packet.payload)
-        .is_valid()
+    let Some(&addresses) = packet.bytes[12..].first_chunk() else { return false };
+    pseudo_header(addresses, packet.protocol, packet.payload.len()).bytes(packet.payload).is_valid()
 }
 
 /// Writes a header without options into the first 20 bytes of `packet`, checksum included.
