@@ -70,6 +70,8 @@ pub(crate) struct Flow {
     pub(crate) unannounced: usize,
     /// The last acknowledgment number we sent (the peer's first sequence number at first).
     pub(crate) acked: Option<u32>,
+    /// Bytes that had arrived in order when that was sent.
+    received_at_ack: u64,
     /// The sequence number behind everything we ever sent.
     pub(crate) sent_end: Option<u32>,
     /// Acknowledgment number and window of the peer's last segment.
@@ -109,6 +111,7 @@ impl Flow {
             enqueued: 0,
             unannounced: 0,
             acked: None,
+            received_at_ack: 0,
             sent_end: None,
             heard_ack: None,
             reported: Progress::default(),
@@ -150,7 +153,21 @@ impl Flow {
         if emitted.acked.is_some() {
             self.acked = emitted.acked;
             self.unannounced = 0;
+            self.received_at_ack = self.received();
         }
+    }
+
+    /// Bytes that have arrived in order.
+    #[inline]
+    fn received(&self) -> u64 {
+        self.consumed + self.socket().recv_queue() as u64
+    }
+
+    /// RCV.NXT as long as the peer has not finished; `None` before its SYN.
+    #[inline]
+    pub(crate) fn rcv_nxt(&self) -> Option<u32> {
+        // Sequence numbers wrap, and so does the conversion.
+        Some(self.acked?.wrapping_add(self.received().wrapping_sub(self.received_at_ack) as u32))
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -195,7 +212,7 @@ impl Flow {
         let socket = self.socket();
         let progress = Progress {
             phase: self.phase(),
-            received: self.consumed + socket.recv_queue() as u64,
+            received: self.received(),
             acknowledged: self.enqueued - (socket.send_queue() as u64).min(self.enqueued),
             finished: self.finished,
             failure: self.failure,

@@ -10,6 +10,8 @@ use std::net::Ipv4Addr;
 pub(crate) const HEADER_LEN: usize = 20;
 /// Bytes of a TCP header without options.
 pub(crate) const TCP_HEADER_LEN: usize = 20;
+/// The control bits in a TCP header.
+pub(crate) const TCP_FLAGS_AT: usize = 13;
 /// ICMP (RFC 792).
 pub(crate) const PROTOCOL_ICMP: u8 = 1;
 /// TCP (RFC 9293).
@@ -100,6 +102,8 @@ pub(crate) const FIN: u8 = 1;
 pub(crate) const SYN: u8 = 2;
 /// RST.
 pub(crate) const RST: u8 = 4;
+/// PSH.
+pub(crate) const PSH: u8 = 8;
 /// ACK.
 pub(crate) const ACK: u8 = 16;
 
@@ -141,7 +145,7 @@ pub(crate) fn parse_tcp(segment: &[u8]) -> Option<Tcp> {
         destination_port: u16::from_be_bytes([h[2], h[3]]),
         seq: u32::from_be_bytes([h[4], h[5], h[6], h[7]]),
         ack: u32::from_be_bytes([h[8], h[9], h[10], h[11]]),
-        flags: h[13],
+        flags: h[TCP_FLAGS_AT],
         window: u16::from_be_bytes([h[14], h[15]]),
         // A segment lies in a packet of at most 65 535 bytes.
         payload_len: (segment.len() - header_len) as u32,
