@@ -94,7 +94,7 @@ impl Stack {
             let next = tcp.seq.wrapping_add(tcp.payload_len);
             *held = Some(Held { index, packet: *packet, tcp: *tcp, next, merged: false });
         } else {
-            self.segment(index, packet, packet.bytes, tcp);
+            self.segment(index, packet.bytes, tcp);
         }
     }
 
@@ -102,7 +102,7 @@ impl Stack {
     pub(crate) fn flush(&mut self, held: &mut Option<Held<'_>>) {
         let Some(held) = held.take() else { return };
         if !held.merged {
-            return self.segment(held.index, &held.packet, held.packet.bytes, &held.tcp);
+            return self.segment(held.index, held.packet.bytes, &held.tcp);
         }
         let mut merged = std::mem::take(&mut self.merged);
         // At most LEN_MAX. The header checksum is not looked at again.
@@ -110,7 +110,7 @@ impl Stack {
         merged[2..4].copy_from_slice(&len);
         let flags_at = held.packet.bytes.len() - held.packet.payload.len() + ipv4::TCP_FLAGS_AT;
         merged[flags_at] = held.tcp.flags;
-        self.segment(held.index, &held.packet, &merged, &held.tcp);
+        self.segment(held.index, &merged, &held.tcp);
         self.merged = merged;
     }
 }

@@ -102,6 +102,8 @@ pub struct Counters {
     pub neighbors_failed: u64,
     /// Visits to a connection that reached the bound on packets per visit.
     pub egress_bounded: u64,
+    /// Persist timers that had to be started from outside (guard m).
+    pub persist_restarted: u64,
     /// Window acknowledgments repaired (guard d).
     pub zero_window_repaired: u64,
 }

@@ -172,9 +172,9 @@ impl Stack {
         self.coalesce(held, index, packet, tcp);
     }
 
-    /// A segment, or several as one, for smoltcp: `bytes` is what it sees, `packet` the first header.
+    /// A segment, or several as one, for smoltcp: `bytes` is the packet it sees.
     #[inline]
-    pub(crate) fn segment(&mut self, index: u32, packet: &Packet<'_>, bytes: &[u8], tcp: &Tcp) {
+    pub(crate) fn segment(&mut self, index: u32, bytes: &[u8], tcp: &Tcp) {
         let Some(flow) = self.flows.at(index) else { return };
         let (before, unacknowledged) = (flow.state(), flow.socket().send_queue());
         self.deliver(index, bytes, None);
@@ -183,12 +183,12 @@ impl Stack {
         if tcp.window == 0 || flow.socket().send_queue() != unacknowledged {
             flow.progress = self.now;
         }
-        self.after_segment(index, before, packet, tcp);
+        self.after_segment(index, before, tcp);
     }
 
     /// Lets smoltcp see a packet; `iface` is the common one unless given.
     #[inline]
-    fn deliver(&mut self, index: u32, packet: &[u8], iface: Option<&mut Interface>) {
+    pub(crate) fn deliver(&mut self, index: u32, packet: &[u8], iface: Option<&mut Interface>) {
         let full = self.replies_are_full();
         let Some(flow) = self.flows.at_mut(index) else { return };
         let mut port = Port {
@@ -208,7 +208,7 @@ impl Stack {
 
     /// What a segment changed: states, timers, who has something to notice.
     #[inline]
-    fn after_segment(&mut self, index: u32, before: State, packet: &Packet<'_>, tcp: &Tcp) {
+    fn after_segment(&mut self, index: u32, before: State, tcp: &Tcp) {
         let Some(flow) = self.flows.at_mut(index) else { return };
         let after = flow.state();
         flow.heard_ack = Some((tcp.ack, tcp.window));
@@ -227,7 +227,7 @@ impl Stack {
             return;
         }
         if tcp.window == 0 && after == State::FinWait2 {
-            self.repair_zero_window(index, packet);
+            self.repair_zero_window(index, tcp);
         }
         self.mark_dirty(index);
         self.touch(index);
@@ -284,16 +284,10 @@ impl Stack {
     /// Guard (d): with a zero window, smoltcp enters FIN-WAIT-2 with its probe timer running and then
     /// emits an acknowledgment on every visit, for ever. The same acknowledgment with a window of
     /// one stops that timer; there is nothing left to send into the window.
-    fn repair_zero_window(&mut self, index: u32, packet: &Packet<'_>) {
-        let mut ack = [0; ipv4::HEADER_LEN + ipv4::TCP_HEADER_LEN];
-        // The header was parsed, so the payload holds at least that.
-        ack[ipv4::HEADER_LEN..].copy_from_slice(&packet.payload[..ipv4::TCP_HEADER_LEN]);
-        ipv4::write_header(&mut ack, packet.source, packet.destination, PROTOCOL_TCP);
-        let next = self.flows.at(index).and_then(|flow| flow.rcv_nxt()).unwrap_or(0);
-        ack[ipv4::HEADER_LEN + 4..][..4].copy_from_slice(&next.to_be_bytes());
-        ack[ipv4::HEADER_LEN + 12] = (ipv4::TCP_HEADER_LEN as u8 / 4) << 4;
-        ack[ipv4::HEADER_LEN + ipv4::TCP_FLAGS_AT] = ACK;
-        ack[ipv4::HEADER_LEN + 15] = 1;
+    fn repair_zero_window(&mut self, index: u32, tcp: &Tcp) {
+        let Some(flow) = self.flows.at(index) else { return };
+        let (Some(key), Some(seq)) = (flow.key, flow.rcv_nxt()) else { return };
+        let ack = ipv4::pure_ack(key.remote(), key.local(), (seq, tcp.ack), 1);
         self.counters.zero_window_repaired += 1;
         self.deliver(index, &ack, None);
     }
@@ -351,7 +345,7 @@ impl Stack {
         self.counters.rx_tcp += 1;
         self.deliver(index, packet.bytes, Some(&mut iface));
         if self.flows.at(index).is_some_and(|flow| flow.state() == State::SynReceived) {
-            self.after_segment(index, State::Listen, packet, tcp);
+            self.after_segment(index, State::Listen, tcp);
         } else {
             self.finish(index);
         }

@@ -96,6 +96,30 @@ pub(crate) fn write_header(packet: &mut [u8], source: Ipv4Addr, destination: Ipv
     header[10..12].copy_from_slice(&checksum.to_be_bytes());
 }
 
+/// Bytes of a packet that is nothing but IP and TCP headers.
+pub(crate) const PURE_LEN: usize = HEADER_LEN + TCP_HEADER_LEN;
+
+/// A pure acknowledgment, as smoltcp would receive it (its TCP checksum, which nobody looks at, is
+/// zero).
+pub(crate) fn pure_ack(
+    source: (Ipv4Addr, u16),
+    destination: (Ipv4Addr, u16),
+    (seq, ack): (u32, u32),
+    window: u16,
+) -> [u8; PURE_LEN] {
+    let mut packet = [0; PURE_LEN];
+    write_header(&mut packet, source.0, destination.0, PROTOCOL_TCP);
+    let tcp = &mut packet[HEADER_LEN..];
+    tcp[0..2].copy_from_slice(&source.1.to_be_bytes());
+    tcp[2..4].copy_from_slice(&destination.1.to_be_bytes());
+    tcp[4..8].copy_from_slice(&seq.to_be_bytes());
+    tcp[8..12].copy_from_slice(&ack.to_be_bytes());
+    tcp[12] = (TCP_HEADER_LEN as u8 / 4) << 4;
+    tcp[TCP_FLAGS_AT] = ACK;
+    tcp[14..16].copy_from_slice(&window.to_be_bytes());
+    packet
+}
+
 /// FIN (RFC 9293 3.1).
 pub(crate) const FIN: u8 = 1;
 /// SYN.
