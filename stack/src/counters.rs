@@ -1,10 +1,11 @@
-//! What the stack counted. Every frame that came in is in exactly one `rx_*` or `drop_*` counter;
+//! What the stack counted. Every frame that came in is in exactly one `rx_*` or `drop_*` counter
+//! (`rx_tcp_merged` counts a part of `rx_tcp` again);
 //! every limit that was reached shows.
 
 /// Counters since the stack was made. They only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Frames taken in. The sum of the `rx_*` below and of all `drop_*`.
+    /// Frames taken in. The sum of `rx_arp`, `rx_icmp_echo`, `rx_tcp` and of all `drop_*`.
     pub frames: u64,
     /// ARP packets that meant something to us.
     pub rx_arp: u64,
@@ -12,6 +13,8 @@ pub struct Counters {
     pub rx_icmp_echo: u64,
     /// TCP segments handed to their connection.
     pub rx_tcp: u64,
+    /// Of those, the ones that were added to the segment before them.
+    pub rx_tcp_merged: u64,
 
     /// Shorter than an Ethernet header, or not inside its page.
     pub drop_ether_length: u64,
@@ -99,6 +102,8 @@ pub struct Counters {
     pub neighbors_failed: u64,
     /// Visits to a connection that reached the bound on packets per visit.
     pub egress_bounded: u64,
+    /// Persist timers that had to be started from outside (guard m).
+    pub persist_restarted: u64,
     /// Window acknowledgments repaired (guard d).
     pub zero_window_repaired: u64,
 }

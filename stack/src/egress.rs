@@ -8,6 +8,7 @@
 use crate::Stack;
 use crate::ether;
 use crate::flow::{Owner, instant, time};
+use crate::ipv4;
 use crate::neighbor::Resolution;
 use crate::port::Port;
 use crate::status::Failure;
@@ -64,6 +65,8 @@ impl Stack {
         match self.neighbors.resolve(now, flow.next_hop, &mut self.counters) {
             Resolution::Known(mac) => flow.mac = Some(mac),
             Resolution::Failed if flow.unsent => return self.give_up(index, Failure::Unreachable),
+            // Only the reset of an abort is left, and it is not worth waiting for.
+            Resolution::Failed if flow.state() == State::Closed => return self.finish(index),
             Resolution::Pending | Resolution::Failed => {
                 if !flow.waiting {
                     flow.waiting = true;
@@ -134,13 +137,33 @@ impl Stack {
             self.mark_dirty(index);
             return;
         }
-        let due = self.iface.poll_at(at, &flow.set).map(time);
-        let due = match (due, flow.limit) {
+        let mut due = self.iface.poll_at(at, &flow.set).map(time);
+        if due.is_none() && flow.is_outstanding() {
+            self.restart_persist(index);
+            let Some(flow) = self.flows.at_mut(index) else { return };
+            // In LAST-ACK even that starts nothing; then only the user timeout is left, which looks
+            // again at the next visit.
+            due = Some(self.iface.poll_at(at, &flow.set).map_or(now.after(RECHECK), time));
+        }
+        let limit = self.flows.at(index).and_then(|flow| flow.limit);
+        let due = match (due, limit) {
             (Some(due), Some(limit)) => Some(due.min(limit)),
             (due, limit) => due.or(limit),
         };
         // "Now" again, though it has nothing to send: a moment later, never in a tight loop.
         self.wheel.set(index, due.map(|due| due.max(now)));
+    }
+
+    /// Guard (m): if the peer's window closes while smoltcp's retransmission timer runs, the timeout
+    /// finds nothing that may be sent and leaves no timer at all. Unless the peer opens the window by
+    /// itself, and that segment arrives, nothing ever moves again. An acknowledgment that says what is
+    /// known already (everything up to SND.UNA, window closed) starts the persist timer.
+    fn restart_persist(&mut self, index: u32) {
+        let Some(flow) = self.flows.at(index).filter(|flow| flow.socket().send_queue() > 0) else { return };
+        let (Some(key), Some(seq), Some(ack)) = (flow.key, flow.rcv_nxt(), flow.snd_una()) else { return };
+        let packet = ipv4::pure_ack(key.remote(), key.local(), (seq, ack), 0);
+        self.counters.persist_restarted += 1;
+        self.deliver(index, &packet, None);
     }
 
     /// A connection ends because nothing is heard.
@@ -152,6 +175,7 @@ impl Stack {
     /// Lets time pass: timers that are due, questions to neighbours, connections that took too long.
     pub fn expire(&mut self, now: Time) {
         self.now = self.now.max(now);
+        let now = self.now;
         self.neighbors.expire(now, &mut self.counters);
         if self.neighbors.take_changed() {
             self.wake_waiting();

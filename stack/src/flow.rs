@@ -70,6 +70,10 @@ pub(crate) struct Flow {
     pub(crate) unannounced: usize,
     /// The last acknowledgment number we sent (the peer's first sequence number at first).
     pub(crate) acked: Option<u32>,
+    /// Bytes that had arrived in order when that was sent.
+    received_at_ack: u64,
+    /// The sequence number of our first byte.
+    sent_start: Option<u32>,
     /// The sequence number behind everything we ever sent.
     pub(crate) sent_end: Option<u32>,
     /// Acknowledgment number and window of the peer's last segment.
@@ -109,6 +113,8 @@ impl Flow {
             enqueued: 0,
             unannounced: 0,
             acked: None,
+            received_at_ack: 0,
+            sent_start: None,
             sent_end: None,
             heard_ack: None,
             reported: Progress::default(),
@@ -147,10 +153,36 @@ impl Flow {
     #[inline]
     pub(crate) fn note(&mut self, emitted: Emitted) {
         self.sent_end = emitted.end;
+        // The first thing ever sent is a SYN.
+        self.sent_start = self.sent_start.or(emitted.end);
         if emitted.acked.is_some() {
             self.acked = emitted.acked;
             self.unannounced = 0;
+            self.received_at_ack = self.received();
         }
+    }
+
+    /// Bytes that have arrived in order.
+    #[inline]
+    fn received(&self) -> u64 {
+        self.consumed + self.socket().recv_queue() as u64
+    }
+
+    /// RCV.NXT as long as the peer has not finished; `None` before its SYN.
+    #[inline]
+    pub(crate) fn rcv_nxt(&self) -> Option<u32> {
+        // Sequence numbers wrap, and so does the conversion.
+        Some(self.acked?.wrapping_add(self.received().wrapping_sub(self.received_at_ack) as u32))
+    }
+
+    /// SND.UNA as long as our FIN is not acknowledged; `None` before our SYN.
+    pub(crate) fn snd_una(&self) -> Option<u32> {
+        Some(self.sent_start?.wrapping_add(self.acknowledged() as u32))
+    }
+
+    /// Bytes that the peer has acknowledged.
+    fn acknowledged(&self) -> u64 {
+        self.enqueued - (self.socket().send_queue() as u64).min(self.enqueued)
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -192,11 +224,10 @@ impl Flow {
 
     /// Whether a user would notice a difference to the last call that said so.
     pub(crate) fn take_progress(&mut self) -> bool {
-        let socket = self.socket();
         let progress = Progress {
             phase: self.phase(),
-            received: self.consumed + socket.recv_queue() as u64,
-            acknowledged: self.enqueued - (socket.send_queue() as u64).min(self.enqueued),
+            received: self.received(),
+            acknowledged: self.acknowledged(),
             finished: self.finished,
             failure: self.failure,
         };

@@ -343,3 +343,20 @@ fn l_pure_acknowledgments_carry_the_next_sequence_number() {
     let acks: Vec<Segment> = bench.segments().into_iter().filter(|s| s.payload.is_empty()).collect();
     assert!(!acks.is_empty() && acks.iter().all(|s| s.seq == end), "{acks:?}");
 }
+
+/// (m) The window closes while the retransmission timer runs, and the segment that opens it again is
+/// lost. Without the restart no timer is left after the timeout, and nothing is ever sent again.
+#[test]
+fn m_a_timeout_into_a_closed_window_keeps_probing() {
+    let mut bench = Bench::new(|_| {});
+    let mut peer = bench.connected(SocketOptions::default());
+    bench.stack.send(peer.socket, &[1; 4_000]).expect("connected");
+    assert!(!bench.segments().is_empty());
+    bench.feed(&peer.segment().window(0));
+    let probes = bench.wait_ms(20_000);
+    assert!(probes.iter().filter(|s| s.seq == peer.ack && s.payload.len() == 1).count() >= 2, "{probes:?}");
+    // The probe is taken and the window open: everything else follows.
+    peer.ack = peer.ack.wrapping_add(1);
+    bench.feed(&peer.segment());
+    assert!(bench.wait_ms(10).iter().any(|s| s.payload.len() > 1));
+}

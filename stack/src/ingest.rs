@@ -5,6 +5,7 @@
 //! reset, immediate acknowledgments) wait for the next egress, boundedly.
 
 use crate::Stack;
+use crate::coalesce::Held;
 use crate::demux::FlowKey;
 use crate::ether;
 use crate::flow::{Owner, instant};
@@ -32,21 +33,23 @@ impl Stack {
     /// If a page is not one of `rx_pool`.
     pub fn ingest(&mut self, now: Time, rx_pool: &Pool, frames: &mut Vec<RxFrame>, spare: &mut Vec<Page>) {
         self.now = self.now.max(now);
-        for frame in frames.drain(..) {
-            self.counters.frames += 1;
+        self.counters.frames += frames.len() as u64;
+        let mut held = None;
+        for frame in frames.iter() {
             let (start, len) = (usize::from(frame.offset), usize::from(frame.len));
             match rx_pool.bytes(&frame.page).get(start..start + len) {
-                Some(bytes) => self.frame(bytes, frame.checksum == RxChecksum::Good),
+                Some(bytes) => self.frame(&mut held, bytes, frame.checksum == RxChecksum::Good),
                 None => self.counters.drop_ether_length += 1,
             }
-            spare.push(frame.page);
         }
+        self.flush(&mut held);
+        spare.extend(frames.drain(..).map(|frame| frame.page));
         if self.neighbors.take_changed() {
             self.wake_waiting();
         }
     }
 
-    fn frame(&mut self, bytes: &[u8], verified: bool) {
+    fn frame<'a>(&mut self, held: &mut Option<Held<'a>>, bytes: &'a [u8], verified: bool) {
         let Some(frame) = ether::parse(bytes) else {
             self.counters.drop_ether_length += 1;
             return;
@@ -57,7 +60,9 @@ impl Stack {
             return;
         }
         match frame.ether_type {
-            ether::TYPE_IPV4 => self.ipv4(frame.payload, verified, for_us, frame.source),
+            // Unicast IP in a broadcast frame is nobody's (RFC 1122 3.3.6), and no broadcast is ours.
+            ether::TYPE_IPV4 if !for_us => self.counters.drop_ip_destination += 1,
+            ether::TYPE_IPV4 => self.ipv4(held, frame.payload, verified, frame.source),
             ether::TYPE_ARP => self.arp(frame.payload),
             _ => self.counters.drop_ether_type += 1,
         }
@@ -81,22 +86,21 @@ impl Stack {
         }
     }
 
-    fn ipv4(&mut self, bytes: &[u8], verified: bool, for_us: bool, station: Mac) {
+    fn ipv4<'a>(&mut self, held: &mut Option<Held<'a>>, bytes: &'a [u8], verified: bool, station: Mac) {
         let packet = match ipv4::parse(bytes, verified) {
             Ok(packet) => packet,
             Err(Malformed::Header) => return self.counters.drop_ip_header += 1,
             Err(Malformed::Checksum) => return self.counters.drop_ip_checksum += 1,
             Err(Malformed::Fragment) => return self.counters.drop_ip_fragment += 1,
         };
-        // Unicast IP in a broadcast frame is nobody's (RFC 1122 3.3.6).
-        if !for_us || packet.destination != self.config.address {
+        if packet.destination != self.config.address {
             return self.counters.drop_ip_destination += 1;
         }
         if !self.route.is_host(packet.source) {
             return self.counters.drop_ip_source += 1;
         }
         match packet.protocol {
-            PROTOCOL_TCP => self.tcp(&packet, verified, station),
+            PROTOCOL_TCP => self.tcp(held, &packet, verified, station),
             PROTOCOL_ICMP => self.icmp(&packet, station),
             _ => self.counters.drop_ip_protocol += 1,
         }
@@ -122,7 +126,7 @@ impl Stack {
     }
 
     #[inline]
-    fn tcp(&mut self, packet: &Packet<'_>, verified: bool, station: Mac) {
+    fn tcp<'a>(&mut self, held: &mut Option<Held<'a>>, packet: &Packet<'a>, verified: bool, station: Mac) {
         let Some(tcp) = ipv4::parse_tcp(packet.payload) else {
             self.counters.drop_tcp_header += 1;
             return;
@@ -133,7 +137,7 @@ impl Stack {
         }
         let key = FlowKey::new((packet.destination, tcp.destination_port), (packet.source, tcp.source_port));
         match self.demux.find(key) {
-            Some(index) if !self.makes_way(index, &tcp) => self.segment(index, packet, &tcp),
+            Some(index) if !self.makes_way(index, &tcp) => self.guarded(held, index, packet, &tcp),
             _ => self.stranger(key, packet, &tcp, station),
         }
     }
@@ -156,30 +160,35 @@ impl Stack {
 
     /// A segment for a connection we know.
     #[inline]
-    fn segment(&mut self, index: u32, packet: &Packet<'_>, tcp: &Tcp) {
-        let Some(flow) = self.flows.at_mut(index) else { return };
-        let before = flow.state();
-        let unacknowledged = flow.socket().send_queue();
-        match guard::inspect(flow, before, tcp) {
-            Verdict::Pass => {}
+    fn guarded<'a>(&mut self, held: &mut Option<Held<'a>>, index: u32, packet: &Packet<'a>, tcp: &Tcp) {
+        let Some(flow) = self.flows.at(index) else { return };
+        match guard::inspect(flow, flow.state(), tcp) {
+            Verdict::Pass => self.counters.rx_tcp += 1,
             Verdict::BeyondRing => return self.counters.drop_tcp_beyond_ring += 1,
             Verdict::Simultaneous => return self.counters.drop_tcp_simultaneous += 1,
             Verdict::Early => return self.counters.drop_tcp_early += 1,
             Verdict::RepeatedAck => return self.counters.drop_tcp_repeated_ack += 1,
         }
-        self.counters.rx_tcp += 1;
-        self.deliver(index, packet.bytes, None);
+        self.coalesce(held, index, packet, tcp);
+    }
+
+    /// A segment, or several as one, for smoltcp: `bytes` is the packet it sees.
+    #[inline]
+    pub(crate) fn segment(&mut self, index: u32, bytes: &[u8], tcp: &Tcp) {
+        let Some(flow) = self.flows.at(index) else { return };
+        let (before, unacknowledged) = (flow.state(), flow.socket().send_queue());
+        self.deliver(index, bytes, None);
         let Some(flow) = self.flows.at_mut(index) else { return };
         // A closed window is no failure of the peer's (RFC 9293 3.8.6.1).
         if tcp.window == 0 || flow.socket().send_queue() != unacknowledged {
             flow.progress = self.now;
         }
-        self.after_segment(index, before, packet, tcp);
+        self.after_segment(index, before, tcp);
     }
 
     /// Lets smoltcp see a packet; `iface` is the common one unless given.
     #[inline]
-    fn deliver(&mut self, index: u32, packet: &[u8], iface: Option<&mut Interface>) {
+    pub(crate) fn deliver(&mut self, index: u32, packet: &[u8], iface: Option<&mut Interface>) {
         let full = self.replies_are_full();
         let Some(flow) = self.flows.at_mut(index) else { return };
         let mut port = Port {
@@ -199,7 +208,7 @@ impl Stack {
 
     /// What a segment changed: states, timers, who has something to notice.
     #[inline]
-    fn after_segment(&mut self, index: u32, before: State, packet: &Packet<'_>, tcp: &Tcp) {
+    fn after_segment(&mut self, index: u32, before: State, tcp: &Tcp) {
         let Some(flow) = self.flows.at_mut(index) else { return };
         let after = flow.state();
         flow.heard_ack = Some((tcp.ack, tcp.window));
@@ -218,7 +227,7 @@ impl Stack {
             return;
         }
         if tcp.window == 0 && after == State::FinWait2 {
-            self.repair_zero_window(index, packet);
+            self.repair_zero_window(index, tcp);
         }
         self.mark_dirty(index);
         self.touch(index);
@@ -275,14 +284,10 @@ impl Stack {
     /// Guard (d): with a zero window, smoltcp enters FIN-WAIT-2 with its probe timer running and then
     /// emits an acknowledgment on every visit, for ever. The same acknowledgment with a window of
     /// one stops that timer; there is nothing left to send into the window.
-    fn repair_zero_window(&mut self, index: u32, packet: &Packet<'_>) {
-        let mut ack = [0; ipv4::HEADER_LEN + ipv4::TCP_HEADER_LEN];
-        // The header was parsed, so the payload holds at least that.
-        ack[ipv4::HEADER_LEN..].copy_from_slice(&packet.payload[..ipv4::TCP_HEADER_LEN]);
-        ipv4::write_header(&mut ack, packet.source, packet.destination, PROTOCOL_TCP);
-        ack[ipv4::HEADER_LEN + 12] = (ipv4::TCP_HEADER_LEN as u8 / 4) << 4;
-        ack[ipv4::HEADER_LEN + 13] = ACK;
-        ack[ipv4::HEADER_LEN + 15] = 1;
+    fn repair_zero_window(&mut self, index: u32, tcp: &Tcp) {
+        let Some(flow) = self.flows.at(index) else { return };
+        let (Some(key), Some(seq)) = (flow.key, flow.rcv_nxt()) else { return };
+        let ack = ipv4::pure_ack(key.remote(), key.local(), (seq, tcp.ack), 1);
         self.counters.zero_window_repaired += 1;
         self.deliver(index, &ack, None);
     }
@@ -340,7 +345,7 @@ impl Stack {
         self.counters.rx_tcp += 1;
         self.deliver(index, packet.bytes, Some(&mut iface));
         if self.flows.at(index).is_some_and(|flow| flow.state() == State::SynReceived) {
-            self.after_segment(index, State::Listen, packet, tcp);
+            self.after_segment(index, State::Listen, tcp);
         } else {
             self.finish(index);
         }

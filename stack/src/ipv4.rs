@@ -10,6 +10,8 @@ use std::net::Ipv4Addr;
 pub(crate) const HEADER_LEN: usize = 20;
 /// Bytes of a TCP header without options.
 pub(crate) const TCP_HEADER_LEN: usize = 20;
+/// The control bits in a TCP header.
+pub(crate) const TCP_FLAGS_AT: usize = 13;
 /// ICMP (RFC 792).
 pub(crate) const PROTOCOL_ICMP: u8 = 1;
 /// TCP (RFC 9293).
@@ -62,19 +64,21 @@ pub(crate) fn parse(bytes: &[u8], verified: bool) -> Result<Packet<'_>, Malforme
     })
 }
 
-/// The sum of the pseudo-header (RFC 9293 3.1) of an IPv4 header and a payload length.
+/// The sum of the pseudo-header (RFC 9293 3.1): both addresses, protocol, payload length.
 #[inline]
-pub(crate) fn pseudo_header(addresses: &[u8], protocol: u8, payload_len: usize) -> Sum {
+pub(crate) fn pseudo_header(addresses: [u8; 8], protocol: u8, payload_len: usize) -> Sum {
+    let [a, b, c, d, e, f, g, h] = addresses;
+    let word = u16::from_be_bytes;
+    let sum = Sum::ZERO.word(word([a, b])).word(word([c, d])).word(word([e, f])).word(word([g, h]));
     // The payload of a packet is at most 65 535 bytes long.
-    Sum::ZERO.bytes(addresses).word(protocol.into()).word(payload_len as u16)
+    sum.word(protocol.into()).word(payload_len as u16)
 }
 
 /// Whether the checksum of a TCP segment is right.
 #[inline]
 pub(crate) fn tcp_checksum_is_valid(packet: &Packet<'_>) -> bool {
-    pseudo_header(&packet.bytes[12..20], packet.protocol, packet.payload.len())
-        .bytes(packet.payload)
-        .is_valid()
+    let Some(&addresses) = packet.bytes[12..].first_chunk() else { return false };
+    pseudo_header(addresses, packet.protocol, packet.payload.len()).bytes(packet.payload).is_valid()
 }
 
 /// Writes a header without options into the first 20 bytes of `packet`, checksum included.
@@ -92,12 +96,38 @@ pub(crate) fn write_header(packet: &mut [u8], source: Ipv4Addr, destination: Ipv
     header[10..12].copy_from_slice(&checksum.to_be_bytes());
 }
 
+/// Bytes of a packet that is nothing but IP and TCP headers.
+pub(crate) const PURE_LEN: usize = HEADER_LEN + TCP_HEADER_LEN;
+
+/// A pure acknowledgment, as smoltcp would receive it (its TCP checksum, which nobody looks at, is
+/// zero).
+pub(crate) fn pure_ack(
+    source: (Ipv4Addr, u16),
+    destination: (Ipv4Addr, u16),
+    (seq, ack): (u32, u32),
+    window: u16,
+) -> [u8; PURE_LEN] {
+    let mut packet = [0; PURE_LEN];
+    write_header(&mut packet, source.0, destination.0, PROTOCOL_TCP);
+    let tcp = &mut packet[HEADER_LEN..];
+    tcp[0..2].copy_from_slice(&source.1.to_be_bytes());
+    tcp[2..4].copy_from_slice(&destination.1.to_be_bytes());
+    tcp[4..8].copy_from_slice(&seq.to_be_bytes());
+    tcp[8..12].copy_from_slice(&ack.to_be_bytes());
+    tcp[12] = (TCP_HEADER_LEN as u8 / 4) << 4;
+    tcp[TCP_FLAGS_AT] = ACK;
+    tcp[14..16].copy_from_slice(&window.to_be_bytes());
+    packet
+}
+
 /// FIN (RFC 9293 3.1).
 pub(crate) const FIN: u8 = 1;
 /// SYN.
 pub(crate) const SYN: u8 = 2;
 /// RST.
 pub(crate) const RST: u8 = 4;
+/// PSH.
+pub(crate) const PSH: u8 = 8;
 /// ACK.
 pub(crate) const ACK: u8 = 16;
 
@@ -139,7 +169,7 @@ pub(crate) fn parse_tcp(segment: &[u8]) -> Option<Tcp> {
         destination_port: u16::from_be_bytes([h[2], h[3]]),
         seq: u32::from_be_bytes([h[4], h[5], h[6], h[7]]),
         ack: u32::from_be_bytes([h[8], h[9], h[10], h[11]]),
-        flags: h[13],
+        flags: h[TCP_FLAGS_AT],
         window: u16::from_be_bytes([h[14], h[15]]),
         // A segment lies in a packet of at most 65 535 bytes.
         payload_len: (segment.len() - header_len) as u32,

@@ -6,8 +6,8 @@
 //! with the number of connections.
 //!
 //! A received frame walks `ingest` → `ether` → `neighbor` (ARP) or `ipv4` (every length and checksum
-//! proved) → `icmp` or `demux` (whose segment) → `guard` (what smoltcp must not see) → `flow` (one
-//! smoltcp socket set per connection, through `port`). What belongs to nobody goes to `listen` or
+//! proved) → `icmp` or `demux` (whose segment) → `guard` (what smoltcp must not see) → `coalesce`
+//! (in-order segments become one) → `flow` (one smoltcp socket set per connection, through `port`). What belongs to nobody goes to `listen` or
 //! gets a `reset`. A sent byte walks `socket` → `flow` → `egress` (dirty connections, `timers`, the
 //! next hop from `route` and `neighbor`) → `port` → `outbox` (frame, checksum) → `extent` (the page
 //! that the packet refers to until the driver gives it back). `config` holds every limit and
@@ -16,6 +16,7 @@
 //! IPv4 and TCP only: no fragments, IPv6, UDP or DHCP yet.
 #![forbid(unsafe_code)]
 
+mod coalesce;
 mod config;
 mod counters;
 mod demux;
@@ -86,6 +87,8 @@ pub struct Stack {
     touched: Vec<u32>,
     /// Kept for its memory.
     expired: Vec<u32>,
+    /// Segments that have become one; kept for its memory.
+    merged: Vec<u8>,
     resets: limit::RateLimit,
     echoes: limit::RateLimit,
     counters: Counters,
@@ -122,6 +125,7 @@ impl Stack {
             waiting: Vec::new(),
             touched: Vec::new(),
             expired: Vec::new(),
+            merged: Vec::new(),
             resets: limit::RateLimit::new(config.resets_per_s, now),
             echoes: limit::RateLimit::new(config.echoes_per_s, now),
             counters: Counters::default(),

@@ -124,7 +124,7 @@ fn finish_checksum(frame: &mut [u8], offload: bool) -> Option<TxChecksum> {
     if frame[IP_START + 9] != PROTOCOL_TCP || frame.len() < TCP_START + ipv4::TCP_HEADER_LEN {
         return None;
     }
-    let addresses = &frame[IP_START + 12..IP_START + 20];
+    let addresses = std::array::from_fn(|n| frame[IP_START + 12 + n]);
     let pseudo = ipv4::pseudo_header(addresses, PROTOCOL_TCP, frame.len() - TCP_START);
     if offload {
         frame[TCP_CHECKSUM..TCP_CHECKSUM + 2].copy_from_slice(&pseudo.folded().to_be_bytes());

@@ -73,7 +73,7 @@ impl Stack {
         flow.bound = true;
         flow.unsent = true;
         flow.next_hop = next_hop;
-        flow.limit = Some(now.after(self.config.connect_timeout));
+        flow.limit = Some(self.now.after(self.config.connect_timeout));
         self.wheel.set(index, flow.limit);
         self.demux.insert(key, index);
         self.counters.connects += 1;
