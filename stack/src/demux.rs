@@ -64,10 +64,9 @@ impl FlowKey {
     pub(crate) fn ends_of_sent(self) -> Ends {
         let join = |high: u64, low: u64| (u128::from(high) << 64 | u128::from(low)).into();
         match self {
-            FlowKey::V4 { addresses, .. } => Ends::V4 {
-                source: (addresses as u32).into(),
-                destination: ((addresses >> 32) as u32).into(),
-            },
+            FlowKey::V4 { addresses, .. } => {
+                Ends::V4 { source: (addresses as u32).into(), destination: ((addresses >> 32) as u32).into() }
+            }
             FlowKey::V6 { addresses: [a, b, c, d], .. } => {
                 Ends::V6 { source: join(c, d), destination: join(a, b) }
             }

@@ -34,7 +34,8 @@ impl Stack {
     pub(crate) fn icmp(&mut self, packet: &Packet<'_>, station: Mac) {
         let message = packet.payload;
         // No card vouches for ICMP checksums.
-        let Some(header) = message.first_chunk::<HEADER_LEN>().filter(|_| Sum::ZERO.bytes(message).is_valid())
+        let Some(header) =
+            message.first_chunk::<HEADER_LEN>().filter(|_| Sum::ZERO.bytes(message).is_valid())
         else {
             return self.counters.drop_icmp_malformed += 1;
         };

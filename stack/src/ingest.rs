@@ -68,7 +68,13 @@ impl Stack {
     }
 
     #[inline]
-    pub(crate) fn tcp<'a>(&mut self, held: &mut Option<Held<'a>>, packet: &Packet<'a>, verified: bool, station: Mac) {
+    pub(crate) fn tcp<'a>(
+        &mut self,
+        held: &mut Option<Held<'a>>,
+        packet: &Packet<'a>,
+        verified: bool,
+        station: Mac,
+    ) {
         let Some(tcp) = ipv4::parse_tcp(packet.payload) else {
             self.counters.drop_tcp_header += 1;
             return;

@@ -64,7 +64,11 @@ fn learns_only_from_answers_it_asked_for() {
     let evil = packet(2, EVIL_MAC, THEM, US);
     assert_eq!(hear(&mut table, s(1), &evil, &mut counters), Arp::Conflict);
     let _ = hear(&mut table, s(1), &packet(1, EVIL_MAC, THEM, US), &mut counters);
-    assert_eq!(resolve(&mut table, s(1), THEM, &mut counters), Resolution::Known(THEIR_MAC), "fresh entries stay");
+    assert_eq!(
+        resolve(&mut table, s(1), THEM, &mut counters),
+        Resolution::Known(THEIR_MAC),
+        "fresh entries stay"
+    );
     assert_eq!(counters.neighbors_contested, 1);
 }
 
@@ -88,7 +92,8 @@ fn an_aged_neighbour_is_used_while_it_is_asked_alone() {
 #[test]
 fn answers_requests_for_us_and_nobody_else() {
     let (mut table, mut counters) = table(4);
-    let Arp::Answer(to, answer) = hear(&mut table, s(0), &packet(1, THEIR_MAC, THEM, US), &mut counters) else {
+    let Arp::Answer(to, answer) = hear(&mut table, s(0), &packet(1, THEIR_MAC, THEM, US), &mut counters)
+    else {
         panic!("no answer");
     };
     assert_eq!(to, THEIR_MAC);
@@ -118,5 +123,9 @@ fn strangers_fill_the_table_but_push_nobody_out() {
     // Our own question makes room.
     assert_eq!(resolve(&mut table, s(2), Ipv4Addr::new(10, 0, 0, 250), &mut counters), Resolution::Pending);
     assert_eq!((table.entries.len(), counters.neighbors_evicted), (8, 1));
-    assert_eq!(resolve(&mut table, s(2), THEM, &mut counters), Resolution::Known(THEIR_MAC), "the used one stays");
+    assert_eq!(
+        resolve(&mut table, s(2), THEM, &mut counters),
+        Resolution::Known(THEIR_MAC),
+        "the used one stays"
+    );
 }

@@ -106,7 +106,11 @@ impl Emitted {
     #[inline]
     fn note(&mut self, packet: &mut [u8]) {
         // smoltcp writes neither IPv4 options nor IPv6 extension headers.
-        let header_len = if packet.first().is_some_and(|byte| byte >> 4 == 4) { ipv4::HEADER_LEN } else { ipv6::HEADER_LEN };
+        let header_len = if packet.first().is_some_and(|byte| byte >> 4 == 4) {
+            ipv4::HEADER_LEN
+        } else {
+            ipv6::HEADER_LEN
+        };
         let Some(segment) = packet.get_mut(header_len..) else { return };
         let Some(tcp) = ipv4::parse_tcp(segment) else { return };
         if tcp.has(ACK) {

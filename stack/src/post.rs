@@ -184,8 +184,8 @@ impl Stack {
                 Resolution::Pending => return self.wait(address, &post, id),
             },
         };
-        let inline = count == 1
-            && crate::ether::HEADER_LEN + post.ends.header_len() + post.len() <= HEADER_LEN_MAX;
+        let inline =
+            count == 1 && crate::ether::HEADER_LEN + post.ends.header_len() + post.len() <= HEADER_LEN_MAX;
         let pages = if inline { 0 } else { count };
         let room = self.posted.packets.len() + count <= self.config.udp_packets_max.max(count);
         if !room || !self.may_use_pages(pages) {

@@ -85,9 +85,8 @@ impl Route {
 
     /// Whether every station of our network is meant.
     pub(crate) fn is_broadcast(&self, address: Ipv4Addr) -> bool {
-        let directed = self.prefix_len < 31
-            && self.is_on_link(address)
-            && u32::from(address) & !self.mask == !self.mask;
+        let directed =
+            self.prefix_len < 31 && self.is_on_link(address) && u32::from(address) & !self.mask == !self.mask;
         address.is_broadcast() || directed
     }
 

@@ -2,6 +2,7 @@
 //! of the walks between the rooms are in the files below.
 
 mod closing;
+mod datagrams;
 mod fuzz;
 mod opening;
 mod strangers;

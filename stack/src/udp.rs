@@ -6,9 +6,7 @@
 //! [`Datagram::from`].
 
 use crate::Stack;
-use crate::datagram::{
-    BindError, Datagram, ERRORS_MAX, NetworkError, Queue, UdpError, UdpId, UdpSendError,
-};
+use crate::datagram::{BindError, Datagram, ERRORS_MAX, NetworkError, Queue, UdpError, UdpId, UdpSendError};
 use crate::demux::FlowKey;
 use crate::hash::Key;
 use crate::packet::{Ends, PROTOCOL_UDP, Packet};
@@ -105,8 +103,7 @@ impl Stack {
             _ if udp.ports.contains_key(&port) => return Err(BindError::Port(port)),
             _ => port,
         };
-        let socket =
-            Socket { port, queue: Queue::default(), errors: VecDeque::new(), touched: false };
+        let socket = Socket { port, queue: Queue::default(), errors: VecDeque::new(), touched: false };
         let name = udp.sockets.insert(socket).ok_or(BindError::TooMany)?;
         udp.ports.insert(port, name.index);
         Ok(UdpId(name))
