@@ -22,6 +22,8 @@ pub struct Config {
     pub sockets_max: usize,
     /// Listeners.
     pub listeners_max: usize,
+    /// Connections remembered in TIME-WAIT after their sockets are gone.
+    pub time_waits_max: usize,
     /// Neighbours remembered.
     pub neighbors_max: usize,
     /// How long a neighbour is believed before it is asked again.
@@ -61,6 +63,7 @@ impl Config {
             gateway: None,
             sockets_max: 1024,
             listeners_max: 64,
+            time_waits_max: 8192,
             neighbors_max: 256,
             neighbor_fresh: Duration::from_secs(60),
             neighbor_tries: 3,

@@ -17,6 +17,7 @@ use crate::neighbor::Arp;
 use crate::port::Port;
 use crate::reset;
 use crate::status::Failure;
+use crate::tombstone::Epitaph;
 use naio_dma::{Page, Pool};
 use naio_nic::{Mac, RxChecksum, RxFrame};
 use naio_sys::clock::Time;
@@ -179,6 +180,11 @@ impl Stack {
         let (before, unacknowledged) = (flow.state(), flow.socket().send_queue());
         self.deliver(index, bytes, None);
         let Some(flow) = self.flows.at_mut(index) else { return };
+        flow.heard = self.now;
+        flow.meter.segments_received += 1;
+        if tcp.has(ACK) {
+            flow.meter.acknowledged(self.now, tcp.ack);
+        }
         // A closed window is no failure of the peer's (RFC 9293 3.8.6.1).
         if tcp.window == 0 || flow.socket().send_queue() != unacknowledged {
             flow.progress = self.now;
@@ -203,7 +209,7 @@ impl Stack {
         let iface = iface.unwrap_or(&mut self.iface);
         let _ = iface.poll_ingress_single(instant(self.now), &mut port, &mut flow.set);
         let emitted = port.emitted;
-        flow.note(emitted);
+        flow.note(self.now, emitted);
     }
 
     /// What a segment changed: states, timers, who has something to notice.
@@ -241,7 +247,7 @@ impl Stack {
             State::CloseWait | State::Closing | State::LastAck => flow.finished = true,
             State::TimeWait => {
                 flow.finished = true;
-                flow.time_wait_since = now;
+                flow.time_wait_since = Some(now);
                 flow.limit = None;
             }
             _ => {}
@@ -294,10 +300,17 @@ impl Stack {
 
     /// A segment for nobody: a SYN for a listener opens a connection, the rest is reset.
     fn stranger(&mut self, key: FlowKey, packet: &Packet<'_>, tcp: &Tcp, station: Mac) {
+        let mut isn_after = None;
+        match self.tombstones.visit(self.now, key, tcp) {
+            None => {}
+            Some(Epitaph::Reopen(behind)) => isn_after = Some(behind),
+            Some(Epitaph::Ignore) => return self.counters.rx_time_wait += 1,
+            Some(Epitaph::Acknowledge(seq, ack)) => return self.answer_late(key, (seq, ack), station),
+        }
         if tcp.flags & (SYN | ACK | RST) == SYN
             && let Some(at) = listen::find(&self.listeners, tcp.destination_port)
         {
-            return self.passive_open(at, key, packet, tcp);
+            return self.passive_open(at, key, packet, tcp, isn_after);
         }
         self.counters.drop_tcp_unknown += 1;
         if tcp.has(RST) {
@@ -314,7 +327,26 @@ impl Stack {
         });
     }
 
-    fn passive_open(&mut self, at: u32, key: FlowKey, packet: &Packet<'_>, tcp: &Tcp) {
+    /// A segment of a connection that is over: the peer has not heard our last acknowledgment.
+    fn answer_late(&mut self, key: FlowKey, numbers: (u32, u32), station: Mac) {
+        self.counters.rx_time_wait += 1;
+        if self.replies_are_full() || !self.resets.allows(self.now) {
+            self.counters.tx_reset_limited += 1;
+            return;
+        }
+        let ack = ipv4::pure_ack(key.local(), key.remote(), numbers, 0);
+        let (replies, counters) = (&mut self.replies, &mut self.counters);
+        self.outbox.ipv4(replies, counters, Some(station), ack.len(), |packet| packet.copy_from_slice(&ack));
+    }
+
+    fn passive_open(
+        &mut self,
+        at: u32,
+        key: FlowKey,
+        packet: &Packet<'_>,
+        tcp: &Tcp,
+        isn_after: Option<u32>,
+    ) {
         if self.listeners.at(at).is_none_or(listen::Listener::is_full) {
             self.counters.drop_tcp_backlog += 1;
             return;
@@ -331,6 +363,7 @@ impl Stack {
         let Some(flow) = self.flows.at_mut(index) else { return };
         flow.key = Some(key);
         flow.bound = true;
+        flow.isn_after = isn_after;
         flow.next_hop = next_hop;
         flow.limit = Some(now.after(self.config.syn_received_timeout));
         let endpoint = IpListenEndpoint { addr: Some(packet.destination.into()), port: tcp.destination_port };

@@ -27,11 +27,13 @@ mod flow;
 mod guard;
 mod hash;
 mod icmp;
+mod info;
 mod ingest;
 mod ipv4;
 mod limit;
 mod listen;
 mod neighbor;
+mod options;
 mod outbox;
 mod port;
 mod reset;
@@ -42,9 +44,12 @@ mod slab;
 mod socket;
 mod status;
 mod timers;
+mod tombstone;
 
 pub use config::{Config, ConfigError};
 pub use counters::Counters;
+pub use info::ConnectionInfo;
+pub use options::{Congestion, TcpOptions};
 pub use ring::RingLen;
 pub use status::{
     ConnectError, Failure, ListenError, ListenerId, Phase, RecvError, SendError, SocketError, SocketId,
@@ -73,6 +78,7 @@ pub struct Stack {
     caps: DeviceCapabilities,
     flows: slab::Slab<flow::Flow>,
     demux: demux::Demux,
+    tombstones: tombstone::Tombstones,
     listeners: slab::Slab<listen::Listener>,
     neighbors: neighbor::Neighbors,
     outbox: outbox::Outbox,
@@ -116,6 +122,7 @@ impl Stack {
             iface: interface(&device, &route, seed),
             flows: slab::Slab::new(config.sockets_max),
             demux: demux::Demux::new(key),
+            tombstones: tombstone::Tombstones::new(key, config.time_waits_max),
             listeners: slab::Slab::new(config.listeners_max),
             neighbors: neighbor::Neighbors::new(&config, caps.mac, key),
             outbox: outbox::Outbox::new(extent::Extents::new(tx_pool), caps),
