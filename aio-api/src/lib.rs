@@ -83,7 +83,8 @@ pub use error::{
 pub use naio_dma::Buffer;
 pub use naio_nic::{Caps, Link, Mac};
 pub use naio_stack::{
-    Congestion, ConnectionInfo, ListenerId, Phase, RingLen, SocketId, SocketOptions, SocketStatus, TcpOptions,
+    Census, Congestion, ConnectionInfo, ListenerId, Phase, RingLen, SocketId, SocketOptions, SocketStatus,
+    TcpOptions,
 };
 pub use naio_sys::clock::{Clock, Time};
 pub use op::{OpKey, RecvOptions};

@@ -14,7 +14,7 @@ use crate::timer::Timers;
 use crate::turn::Batches;
 use naio_dma::{Buffer, Domain};
 use naio_nic::{Caps, Link, Nic};
-use naio_stack::{ConnectionInfo, SocketId, SocketOptions, SocketStatus, Stack, TcpOptions};
+use naio_stack::{Census, ConnectionInfo, SocketId, SocketOptions, SocketStatus, Stack, TcpOptions};
 use naio_sys::clock::{Clock, Time};
 use std::collections::VecDeque;
 
@@ -110,6 +110,12 @@ impl EventQueue {
     /// the socket is gone.
     pub fn set_options(&mut self, socket: SocketId, options: TcpOptions) -> bool {
         self.stack.set_options(socket, options).is_ok()
+    }
+
+    /// What the stack holds now: connections, timers, pages. Walks its tables: not for the data path.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        self.stack.census()
     }
 
     /// Operations submitted and not yet completed.

@@ -16,6 +16,7 @@
 //! IPv4 and TCP only: no fragments, IPv6, UDP or DHCP yet.
 #![forbid(unsafe_code)]
 
+mod census;
 mod coalesce;
 mod config;
 mod counters;
@@ -46,6 +47,7 @@ mod status;
 mod timers;
 mod tombstone;
 
+pub use census::Census;
 pub use config::{Config, ConfigError};
 pub use counters::Counters;
 pub use info::ConnectionInfo;

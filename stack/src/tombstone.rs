@@ -51,6 +51,10 @@ impl Tombstones {
         Tombstones { graves: HashMap::with_hasher(key), order: VecDeque::new(), max }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.graves.len()
+    }
+
     pub(crate) fn contains(&self, key: FlowKey) -> bool {
         self.graves.contains_key(&key)
     }

@@ -15,7 +15,12 @@ fn buried(bench: &mut Bench) -> Peer {
     peer.seq = peer.seq.wrapping_add(1);
     let last = bench.segments().pop().expect("the last acknowledgment");
     assert_eq!((last.ack, last.seq), (peer.seq, peer.ack));
-    assert_eq!(bench.stack.flows.len(), 0, "the socket and its rings are gone");
+    let census = bench.stack.census();
+    assert_eq!(
+        (census.flows, census.keys, census.timers, census.tombstones),
+        (0, 0, 0, 1),
+        "no socket, no rings"
+    );
     peer
 }
 
@@ -146,4 +151,30 @@ fn the_meter_sees_times_bytes_and_repetitions() {
     let info = bench.stack.info(peer.socket).expect("known");
     assert!(info.retransmits >= 1, "{info:?}");
     assert!(info.segments_sent >= 5 && info.segments_received == 2, "{info:?}");
+}
+
+#[test]
+fn a_thousand_connections_leave_nothing_behind() {
+    let mut bench = Bench::new(|_| {});
+    let held = bench.connected(SocketOptions::default());
+    let before = bench.stack.census();
+    for n in 0..1_000 {
+        let mut peer = bench.connected(SocketOptions::default());
+        bench.stack.send(peer.socket, b"data").expect("connected");
+        bench.segments();
+        if n % 3 == 0 {
+            bench.stack.abort(peer.socket).expect("connected");
+        } else {
+            bench.stack.shutdown(peer.socket).expect("connected");
+            bench.segments();
+            peer.ack = peer.ack.wrapping_add(5);
+            bench.feed(&peer.segment().fin());
+        }
+        bench.segments();
+        bench.stack.close(peer.socket).expect("known");
+        bench.segments();
+    }
+    bench.wait_ms(120_000);
+    assert_eq!(bench.stack.census(), before);
+    assert_eq!(bench.status(held.socket).phase, Phase::Established);
 }
