@@ -84,6 +84,9 @@ pub enum SubmitReason {
     /// The listener is not one of this queue's, or closed.
     #[error("no such listener: it is closed, or of another queue")]
     NoListener,
+    /// The card is gone; what was outstanding has ended.
+    #[error("the network card is gone")]
+    CardGone,
     /// A period too short.
     #[error("a period must be at least {min:?}")]
     Period {

@@ -82,7 +82,10 @@ pub use error::{
 };
 pub use naio_dma::Buffer;
 pub use naio_nic::{Caps, Link, Mac};
-pub use naio_stack::{ListenerId, Phase, RingLen, SocketId, SocketOptions, SocketStatus};
+pub use naio_stack::{
+    Census, Congestion, ConnectionInfo, ListenerId, Phase, RingLen, SocketId, SocketOptions, SocketStatus,
+    TcpOptions,
+};
 pub use naio_sys::clock::{Clock, Time};
 pub use op::{OpKey, RecvOptions};
 pub use open::{CardOptions, OpenError};

@@ -253,6 +253,9 @@ impl EventQueue {
 
     /// Whether the completions of one more operation, `places` at a time, can be guaranteed.
     pub(crate) fn admit(&mut self, places: usize) -> Result<(), SubmitReason> {
+        if self.is_down() {
+            return Err(SubmitReason::CardGone);
+        }
         let limit = self.ops.limit();
         if self.ops.places() + self.completed.len() + places > limit {
             self.counters.refused_full += 1;

@@ -52,6 +52,8 @@ pub struct Config {
     pub reassembly_bytes_max: usize,
     /// How long the missing fragments of a datagram are waited for (RFC 1122 3.3.2).
     pub reassembly_timeout: Duration,
+    /// Connections remembered in TIME-WAIT after their sockets are gone.
+    pub time_waits_max: usize,
     /// Neighbours remembered.
     pub neighbors_max: usize,
     /// How long a neighbour is believed before it is asked again.
@@ -104,6 +106,7 @@ impl Config {
             reassemblies_max: 16,
             reassembly_bytes_max: 1 << 20,
             reassembly_timeout: Duration::from_secs(30),
+            time_waits_max: 8192,
             neighbors_max: 256,
             neighbor_fresh: Duration::from_secs(60),
             neighbor_tries: 3,

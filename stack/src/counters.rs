@@ -2,6 +2,25 @@
 //! (`rx_tcp_merged` counts a part of `rx_tcp` again);
 //! every limit that was reached shows.
 
+/// Declares the counters once: as fields, and by name for reports.
+macro_rules! counters {
+    ($(#[$of:meta])* pub struct Counters { $($(#[$doc:meta])* pub $name:ident: u64,)* }) => {
+        $(#[$of])*
+        pub struct Counters {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Counters {
+            /// Every counter with its name, in the order in which they are declared.
+            #[must_use]
+            pub fn by_name(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name),)*]
+            }
+        }
+    };
+}
+
+counters! {
 /// Counters since the stack was made. They only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -17,6 +36,8 @@ pub struct Counters {
     pub rx_ip_fragment: u64,
     /// UDP datagrams put into a socket's queue.
     pub rx_udp: u64,
+    /// TCP segments for connections that are over (TIME-WAIT).
+    pub rx_time_wait: u64,
     /// TCP segments handed to their connection.
     pub rx_tcp: u64,
     /// Of those, the ones that were added to the segment before them.
@@ -138,6 +159,8 @@ pub struct Counters {
     pub timeouts: u64,
     /// Closed connections cut short because they lingered too long, or to make room.
     pub lingers_cut: u64,
+    /// Connections in TIME-WAIT forgotten to make room.
+    pub time_waits_evicted: u64,
     /// Neighbours forgotten to make room.
     pub neighbors_evicted: u64,
     /// Requests directed at us whose sender a fresh entry knows under another station address.
@@ -151,12 +174,14 @@ pub struct Counters {
     /// Window acknowledgments repaired (guard d).
     pub zero_window_repaired: u64,
 }
+}
 
 impl Counters {
     /// Frames accounted for: always equal to [`Counters::frames`] between calls.
     #[must_use]
     pub fn accounted(&self) -> u64 {
         self.rx_arp
+            + self.rx_time_wait
             + self.rx_icmp_echo
             + self.rx_icmp_error
             + self.rx_ip_fragment

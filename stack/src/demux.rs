@@ -126,6 +126,10 @@ impl Demux {
         Some(index)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.flows.len()
+    }
+
     pub(crate) fn contains(&self, key: FlowKey) -> bool {
         self.flows.contains_key(&key)
     }

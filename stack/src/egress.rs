@@ -21,7 +21,7 @@ use smoltcp::socket::tcp::State;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// How long smoltcp stays in TIME-WAIT (its `CLOSE_DELAY`).
+/// How long smoltcp stays in TIME-WAIT (its `CLOSE_DELAY`), for sockets whose users keep them.
 const TIME_WAIT: Duration = Duration::from_secs(10);
 /// How often a connection that has to wait for something outside is looked at.
 const RECHECK: Duration = Duration::from_secs(1);
@@ -65,10 +65,10 @@ impl Stack {
             return;
         }
         if flow.is_outstanding() {
-            let since = flow.outstanding_since.get_or_insert(now);
-            if now.since((*since).max(flow.progress)) > self.config.user_timeout {
-                return self.give_up(index, Failure::TimedOut);
-            }
+            flow.outstanding_since.get_or_insert(now);
+        }
+        if flow.patience(self.config.user_timeout).is_some_and(|end| now > end) {
+            return self.give_up(index, Failure::TimedOut);
         }
         match self.neighbors.resolve(now, flow.next_hop, &mut self.counters) {
             Resolution::Known(mac) => flow.mac = Some(mac),
@@ -114,7 +114,7 @@ impl Stack {
         if flow.state() == State::TimeWait
             && flow.owner == Owner::User
             && flow.socket().recv_queue() > 0
-            && now >= flow.time_wait_since.after(TIME_WAIT)
+            && flow.time_wait_since.is_some_and(|since| now >= since.after(TIME_WAIT))
         {
             // At the end of TIME-WAIT smoltcp clears its rings; the user has not read them yet.
             self.wheel.set(index, Some(now.after(RECHECK)));
@@ -135,10 +135,12 @@ impl Stack {
             done = self.iface.poll_egress(at, &mut port, &mut flow.set) == PollResult::None;
         }
         let emitted = port.emitted;
-        flow.note(emitted);
+        flow.note(now, emitted);
         if flow.state() == State::Closed && flow.socket().local_endpoint().is_none() {
-            self.finish(index);
-            return;
+            return self.finish(index);
+        }
+        if done && flow.owner == Owner::Nobody && flow.state() == State::TimeWait {
+            return self.bury(index);
         }
         if !done {
             self.counters.egress_bounded += 1;
@@ -153,11 +155,9 @@ impl Stack {
             // again at the next visit.
             due = Some(self.iface.poll_at(at, &flow.set).map_or(now.after(RECHECK), time));
         }
-        let limit = self.flows.at(index).and_then(|flow| flow.limit);
-        let due = match (due, limit) {
-            (Some(due), Some(limit)) => Some(due.min(limit)),
-            (due, limit) => due.or(limit),
-        };
+        let Some(flow) = self.flows.at(index) else { return };
+        let ends = [due, flow.limit, flow.patience(self.config.user_timeout)];
+        let due = ends.into_iter().flatten().min();
         // "Now" again, though it has nothing to send: a moment later, never in a tight loop.
         self.wheel.set(index, due.map(|due| due.max(now)));
     }
@@ -169,9 +169,20 @@ impl Stack {
     fn restart_persist(&mut self, index: u32) {
         let Some(flow) = self.flows.at(index).filter(|flow| flow.socket().send_queue() > 0) else { return };
         let (Some(key), Some(seq), Some(ack)) = (flow.key, flow.rcv_nxt(), flow.snd_una()) else { return };
-        let packet = PureAck::new(key, (seq, ack), 0);
+        let packet = PureAck::from_peer(key, (seq, ack), 0);
         self.counters.persist_restarted += 1;
         self.deliver(index, packet.bytes(), None);
+    }
+
+    /// A connection in TIME-WAIT that nobody holds any more: its socket and its rings go, its name on
+    /// the network stays for a while.
+    fn bury(&mut self, index: u32) {
+        let Some(flow) = self.flows.at(index) else { return };
+        if let (Some(key), Some(sent_end), Some(received_end)) = (flow.key, flow.sent_end, flow.acked) {
+            let evicts = self.tombstones.insert(self.now, key, sent_end, received_end);
+            self.counters.time_waits_evicted += u64::from(evicts);
+        }
+        self.finish(index);
     }
 
     /// A connection ends because nothing is heard.
@@ -180,7 +191,11 @@ impl Stack {
         // The network said why, though it was no reason to give up at once (RFC 1122 4.2.3.9).
         let soft = self.flows.at(index).and_then(|flow| flow.soft);
         let said = matches!(soft, Some(NetworkError::Unreachable | NetworkError::Prohibited));
-        self.break_off(index, Some(if said { Failure::Unreachable } else { failure }));
+        let failure = if said { Failure::Unreachable } else { failure };
+        if let Some(key) = self.flows.at(index).and_then(|flow| flow.key) {
+            log::info!("connection to {:?} given up: {failure}", key.remote());
+        }
+        self.break_off(index, Some(failure));
     }
 
     /// Lets time pass: timers that are due, questions to neighbours, connections that took too long.
@@ -192,6 +207,7 @@ impl Stack {
         if self.neighbors.take_changed() {
             self.wake_waiting();
         }
+        self.tombstones.expire(now);
         let mut expired = std::mem::take(&mut self.expired);
         self.wheel.expire(now, &mut expired);
         for index in expired.drain(..) {

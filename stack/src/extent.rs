@@ -40,6 +40,11 @@ impl Extents {
         self.slots.len()
     }
 
+    /// Pages that packets refer to.
+    pub(crate) fn lent(&self) -> usize {
+        self.slots.len() - self.idle.len()
+    }
+
     /// Fills the first `len` bytes of a page and lends them: the fragment and what `fill` returned.
     /// `None` without a free page, or if a page is shorter.
     #[inline]

@@ -5,6 +5,8 @@
 
 use crate::datagram::NetworkError;
 use crate::demux::FlowKey;
+use crate::info::Meter;
+use crate::options::TcpOptions;
 use crate::port::Emitted;
 use crate::secret;
 use crate::status::{Failure, Phase, SocketOptions, SocketStatus};
@@ -62,9 +64,15 @@ pub(crate) struct Flow {
     pub(crate) limit: Option<Time>,
     /// When the peer last acknowledged something new, or said that it cannot take more.
     pub(crate) progress: Time,
+    /// When anything was heard of the peer.
+    pub(crate) heard: Time,
     /// Since when something of ours is outstanding.
     pub(crate) outstanding_since: Option<Time>,
-    pub(crate) time_wait_since: Time,
+    pub(crate) time_wait_since: Option<Time>,
+    /// The first sequence number must be behind this one (RFC 9293 3.4.3).
+    pub(crate) isn_after: Option<u32>,
+    pub(crate) options: Option<TcpOptions>,
+    pub(crate) meter: Meter,
     /// Bytes that the user has received.
     pub(crate) consumed: u64,
     /// Bytes that the user has sent.
@@ -90,10 +98,9 @@ impl Flow {
         let mut socket = tcp::Socket::new(ring(options.rx_ring.bytes()), ring(options.tx_ring.bytes()));
         // One acknowledgment for each burst: a visit follows every burst anyway.
         socket.set_ack_delay(None);
-        socket.set_nagle_enabled(false);
         let mut set = SocketSet::new(vec![SocketStorage::EMPTY]);
         let handle = set.add(socket);
-        Flow {
+        let mut flow = Flow {
             set,
             handle,
             rx_len: options.rx_ring.bytes(),
@@ -111,8 +118,12 @@ impl Flow {
             soft: None,
             limit: None,
             progress: now,
+            heard: now,
             outstanding_since: None,
-            time_wait_since: now,
+            time_wait_since: None,
+            isn_after: None,
+            options: None,
+            meter: Meter::default(),
             consumed: 0,
             enqueued: 0,
             unannounced: 0,
@@ -122,7 +133,9 @@ impl Flow {
             sent_end: None,
             heard_ack: None,
             reported: Progress::default(),
-        }
+        };
+        flow.set_options(options.tcp);
+        flow
     }
 
     #[inline]
@@ -150,12 +163,13 @@ impl Flow {
     /// What a visit starts from.
     #[inline]
     pub(crate) fn emitted(&self) -> Emitted {
-        Emitted { acked: None, end: self.sent_end }
+        Emitted { end: self.sent_end, ..Emitted::default() }
     }
 
     /// What a visit has emitted. Every segment tells the peer the window of this moment.
     #[inline]
-    pub(crate) fn note(&mut self, emitted: Emitted) {
+    pub(crate) fn note(&mut self, now: Time, emitted: Emitted) {
+        self.meter.sent(now, self.sent_end, emitted);
         self.sent_end = emitted.end;
         // The first thing ever sent is a SYN.
         self.sent_start = self.sent_start.or(emitted.end);
@@ -168,7 +182,7 @@ impl Flow {
 
     /// Bytes that have arrived in order.
     #[inline]
-    fn received(&self) -> u64 {
+    pub(crate) fn received(&self) -> u64 {
         self.consumed + self.socket().recv_queue() as u64
     }
 
@@ -241,7 +255,10 @@ impl Flow {
 
     /// The seed with which smoltcp draws the initial sequence number we want.
     pub(crate) fn seed(&self, key: crate::hash::Key, now: Time) -> u64 {
-        self.key.map_or(0, |flow| secret::seed_for(secret::initial_seq(key, now, flow)))
+        let Some(flow) = self.key else { return 0 };
+        let isn = secret::initial_seq(key, now, flow);
+        let isn = self.isn_after.filter(|after| isn.wrapping_sub(*after) as i32 <= 0).unwrap_or(isn);
+        secret::seed_for(isn)
     }
 }
 

@@ -14,7 +14,7 @@ use smoltcp::phy::{Device, DeviceCapabilities};
 use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
 
 fn options(rx_ring: RingLen) -> SocketOptions {
-    SocketOptions { rx_ring, tx_ring: RingLen::at_least(65_535) }
+    SocketOptions { rx_ring, tx_ring: RingLen::at_least(65_535), ..SocketOptions::default() }
 }
 
 /// smoltcp with one flow and a port, and nothing else of this crate in between.
@@ -79,7 +79,7 @@ impl Bare {
         };
         let result = act(&mut self.iface, &mut port, &mut self.flow);
         let emitted = port.emitted;
-        self.flow.note(emitted);
+        self.flow.note(Time::ZERO, emitted);
         (result, emitted, packets.len())
     }
 

@@ -17,6 +17,7 @@ use crate::packet::Packet;
 use crate::port::Port;
 use crate::segment::{self, PureAck};
 use crate::status::Failure;
+use crate::tombstone::Epitaph;
 use naio_dma::{Page, Pool};
 use naio_nic::{Mac, RxChecksum, RxFrame};
 use naio_sys::clock::Time;
@@ -127,6 +128,11 @@ impl Stack {
         let (before, unacknowledged) = (flow.state(), flow.socket().send_queue());
         self.deliver(index, bytes, None);
         let Some(flow) = self.flows.at_mut(index) else { return };
+        flow.heard = self.now;
+        flow.meter.segments_received += 1;
+        if tcp.has(ACK) {
+            flow.meter.acknowledged(self.now, tcp.ack);
+        }
         // A closed window is no failure of the peer's (RFC 9293 3.8.6.1).
         if tcp.window == 0 || flow.socket().send_queue() != unacknowledged {
             flow.progress = self.now;
@@ -151,7 +157,7 @@ impl Stack {
         let iface = iface.unwrap_or(&mut self.iface);
         let _ = iface.poll_ingress_single(instant(self.now), &mut port, &mut flow.set);
         let emitted = port.emitted;
-        flow.note(emitted);
+        flow.note(self.now, emitted);
     }
 
     /// What a segment changed: states, timers, who has something to notice.
@@ -189,7 +195,7 @@ impl Stack {
             State::CloseWait | State::Closing | State::LastAck => flow.finished = true,
             State::TimeWait => {
                 flow.finished = true;
-                flow.time_wait_since = now;
+                flow.time_wait_since = Some(now);
                 flow.limit = None;
             }
             _ => {}
@@ -235,17 +241,24 @@ impl Stack {
     fn repair_zero_window(&mut self, index: u32, tcp: &Tcp) {
         let Some(flow) = self.flows.at(index) else { return };
         let (Some(key), Some(seq)) = (flow.key, flow.rcv_nxt()) else { return };
-        let ack = PureAck::new(key, (seq, tcp.ack), 1);
+        let ack = PureAck::from_peer(key, (seq, tcp.ack), 1);
         self.counters.zero_window_repaired += 1;
         self.deliver(index, ack.bytes(), None);
     }
 
     /// A segment for nobody: a SYN for a listener opens a connection, the rest is reset.
     fn stranger(&mut self, key: FlowKey, packet: &Packet<'_>, tcp: &Tcp, station: Mac) {
+        let mut isn_after = None;
+        match self.tombstones.visit(self.now, key, tcp) {
+            None => {}
+            Some(Epitaph::Reopen(behind)) => isn_after = Some(behind),
+            Some(Epitaph::Ignore) => return self.counters.rx_time_wait += 1,
+            Some(Epitaph::Acknowledge(seq, ack)) => return self.answer_late(key, (seq, ack), station),
+        }
         if tcp.flags & (SYN | ACK | RST) == SYN
             && let Some(at) = listen::find(&self.listeners, tcp.destination_port)
         {
-            return self.passive_open(at, key, packet, tcp);
+            return self.passive_open(at, key, packet, tcp, isn_after);
         }
         self.counters.drop_tcp_unknown += 1;
         if tcp.has(RST) {
@@ -262,7 +275,28 @@ impl Stack {
         });
     }
 
-    fn passive_open(&mut self, at: u32, key: FlowKey, packet: &Packet<'_>, tcp: &Tcp) {
+    /// A segment of a connection that is over: the peer has not heard our last acknowledgment.
+    fn answer_late(&mut self, key: FlowKey, numbers: (u32, u32), station: Mac) {
+        self.counters.rx_time_wait += 1;
+        if self.replies_are_full() || !self.resets.allows(self.now) {
+            self.counters.tx_reset_limited += 1;
+            return;
+        }
+        let ack = PureAck::to_peer(key, numbers, 0);
+        let (replies, counters) = (&mut self.replies, &mut self.counters);
+        self.outbox.packet(replies, counters, Some(station), ack.bytes().len(), |packet| {
+            packet.copy_from_slice(ack.bytes());
+        });
+    }
+
+    fn passive_open(
+        &mut self,
+        at: u32,
+        key: FlowKey,
+        packet: &Packet<'_>,
+        tcp: &Tcp,
+        isn_after: Option<u32>,
+    ) {
         if self.listeners.at(at).is_none_or(listen::Listener::is_full) {
             self.counters.drop_tcp_backlog += 1;
             return;
@@ -280,6 +314,7 @@ impl Stack {
         let Some(flow) = self.flows.at_mut(index) else { return };
         flow.key = Some(key);
         flow.bound = true;
+        flow.isn_after = isn_after;
         flow.next_hop = next_hop;
         flow.limit = Some(now.after(self.config.syn_received_timeout));
         let endpoint = IpListenEndpoint { addr: Some(local.into()), port: tcp.destination_port };

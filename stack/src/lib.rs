@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod arp;
+mod census;
 mod coalesce;
 mod config;
 mod counters;
@@ -31,6 +32,7 @@ mod guard;
 mod hash;
 mod icmp;
 mod icmpv6;
+mod info;
 mod ingest;
 mod internet;
 mod ipv4;
@@ -38,6 +40,7 @@ mod ipv6;
 mod limit;
 mod listen;
 mod neighbor;
+mod options;
 mod outbox;
 mod packet;
 mod path;
@@ -51,11 +54,15 @@ mod slab;
 mod socket;
 mod status;
 mod timers;
+mod tombstone;
 mod udp;
 
+pub use census::Census;
 pub use config::{Config, ConfigError, Ipv6Config, ROUTES_MAX, StaticRoute};
 pub use counters::Counters;
 pub use datagram::{BindError, DATAGRAM_COST, Datagram, NetworkError, UdpError, UdpId, UdpSendError};
+pub use info::ConnectionInfo;
+pub use options::{Congestion, TcpOptions};
 pub use ring::RingLen;
 pub use status::{
     ConnectError, Failure, ListenError, ListenerId, Phase, RecvError, SendError, SocketError, SocketId,
@@ -85,6 +92,7 @@ pub struct Stack {
     caps: DeviceCapabilities,
     flows: slab::Slab<flow::Flow>,
     demux: demux::Demux,
+    tombstones: tombstone::Tombstones,
     listeners: slab::Slab<listen::Listener>,
     neighbors: neighbor::Neighbors,
     fragments: fragment::Fragments,
@@ -132,6 +140,7 @@ impl Stack {
             iface: interface(&device, Some(route.address().into()).filter(|_| route.has_address()), seed),
             flows: slab::Slab::new(config.sockets_max),
             demux: demux::Demux::new(key),
+            tombstones: tombstone::Tombstones::new(key, config.time_waits_max),
             listeners: slab::Slab::new(config.listeners_max),
             neighbors: neighbor::Neighbors::new(&config, key),
             fragments: fragment::Fragments::new(&config),

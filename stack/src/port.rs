@@ -44,6 +44,10 @@ pub(crate) struct Emitted {
     /// The sequence number behind the last byte ever sent, SYN and FIN counted: SND.NXT as the RFC
     /// means it.
     pub(crate) end: Option<u32>,
+    /// Segments of this visit.
+    pub(crate) segments: u32,
+    /// Of those, with data or a FIN that had been sent before.
+    pub(crate) repeated: u32,
 }
 
 impl<'a> Device for Port<'a> {
@@ -117,6 +121,9 @@ impl Emitted {
             self.acked = Some(tcp.ack);
         }
         let end = tcp.seq.wrapping_add(tcp.seq_len());
+        self.segments += 1;
+        let repeats = |latest: u32| (end.wrapping_sub(latest) as i32) <= 0;
+        self.repeated += u32::from(tcp.seq_len() > 0 && self.end.is_some_and(repeats));
         match self.end {
             // Of serial numbers the later one is the one with the non-negative difference.
             Some(latest) if (end.wrapping_sub(latest) as i32) < 0 => {

@@ -24,19 +24,28 @@ pub(crate) fn write_reset(packet: &Packet<'_>, tcp: &Tcp, reset: &mut [u8]) {
     write(reset, packet.ends.reversed(), ports, (seq, ack), (flags, 0));
 }
 
-/// A pure acknowledgment from the peer, as smoltcp would receive it.
+/// A pure acknowledgment. Its TCP checksum is zero until somebody sends it.
 pub(crate) struct PureAck {
     bytes: [u8; ipv6::HEADER_LEN + TCP_HEADER_LEN],
     len: usize,
 }
 
 impl PureAck {
-    /// For the connection `key`. Its TCP checksum, which nobody looks at, is zero.
-    pub(crate) fn new(key: FlowKey, numbers: (u32, u32), window: u16) -> PureAck {
-        let ends = key.ends_of_sent().reversed();
+    /// From the peer of the connection `key`, as smoltcp would receive it: sequence and
+    /// acknowledgment number, and window.
+    pub(crate) fn from_peer(key: FlowKey, numbers: (u32, u32), window: u16) -> PureAck {
+        let ports = (key.remote().1, key.local().1);
+        PureAck::new(key.ends_of_sent().reversed(), ports, numbers, window)
+    }
+
+    /// For the peer of the connection `key`.
+    pub(crate) fn to_peer(key: FlowKey, numbers: (u32, u32), window: u16) -> PureAck {
+        PureAck::new(key.ends_of_sent(), (key.local().1, key.remote().1), numbers, window)
+    }
+
+    fn new(ends: Ends, ports: (u16, u16), numbers: (u32, u32), window: u16) -> PureAck {
         let len = ends.header_len() + TCP_HEADER_LEN;
         let mut ack = PureAck { bytes: [0; _], len };
-        let ports = (key.remote().1, key.local().1);
         write(&mut ack.bytes[..len], ends, ports, numbers, (ACK, window));
         ack
     }

@@ -63,9 +63,9 @@ impl Stack {
             return Err(ConnectError::InUse);
         }
         let key_from = |port| FlowKey::new((local, port), (remote.ip(), remote.port()));
-        let demux = &self.demux;
+        let (demux, tombstones) = (&self.demux, &self.tombstones);
         let port = secret::local_port(self.key, self.counters.connects, key_from(0), |port| {
-            demux.contains(key_from(port))
+            demux.contains(key_from(port)) || tombstones.contains(key_from(port))
         });
         let key = key_from(port.ok_or(ConnectError::NoPort(remote))?);
         flow.key = Some(key);

@@ -1,6 +1,7 @@
 //! A stack on a test bench: one peer, played by the test frame by frame, in virtual time. The tests
 //! of the walks between the rooms are in the files below.
 
+mod afterlife;
 mod closing;
 mod datagrams;
 mod fuzz;

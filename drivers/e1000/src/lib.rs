@@ -296,6 +296,10 @@ impl<D: Device> Nic for E1000<D> {
         }
     }
 
+    fn rx_pages(&self) -> usize {
+        self.rx.pages()
+    }
+
     fn set_multicast(&mut self, groups: &[Mac]) {
         if !self.gone {
             self.multicast.set(&self.device, &self.features, groups);

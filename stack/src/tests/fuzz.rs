@@ -22,7 +22,7 @@ impl Chaos {
         let mut bench = Bench::new(|_| {});
         let mut ring =
             || RingLen::at_least(random.choice([1, 4096, 16_384, 65_535, 65_536, 200_000]).expect("some"));
-        let options = SocketOptions { rx_ring: ring(), tx_ring: ring() };
+        let options = SocketOptions { rx_ring: ring(), tx_ring: ring(), ..SocketOptions::default() };
         // A third of the runs starts before the handshake.
         let peer = if seed.is_multiple_of(3) {
             let (socket, syn) = bench.connecting(options);
