@@ -6,6 +6,7 @@ mod closing;
 mod datagrams;
 mod fuzz;
 mod opening;
+mod six;
 mod strangers;
 
 use crate::{Config, Phase, SocketId, SocketOptions, SocketStatus, Stack};
