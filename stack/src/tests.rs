@@ -5,6 +5,7 @@ mod afterlife;
 mod closing;
 mod datagrams;
 mod fuzz;
+mod fuzz_network;
 mod opening;
 mod six;
 mod strangers;
