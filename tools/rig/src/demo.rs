@@ -1,7 +1,7 @@
 //! `cargo demo`: one small receive experiment in the rig, for somebody who has just cloned the repository. Installs
 //! nothing; says what is missing and which command would bring it.
 
-use crate::arm::{Arm, CARD, PEER_CARD, REMOTE, THERE};
+use crate::arm::{Arm, CARD, Experiment, PEER_CARD, REMOTE, THERE};
 use crate::guest::Job;
 use crate::paths::Paths;
 use crate::qemu::{self, Boot, BootError, Iommu, Machine};
@@ -30,7 +30,7 @@ pub enum DemoError {
 /// # Errors
 /// [`DemoError`].
 pub fn run(paths: &Paths, parts: &Parts, say: &dyn Fn(&str)) -> Result<String, DemoError> {
-    let arms = [Arm::Naio, Arm::Kernel];
+    let arms = Experiment::Recv.arms();
     // One CPU for the side that receives, which may poll, and one for the peer.
     let machine = Machine { vcpus: 2, ..Machine::with_peer(Iommu::Translated) };
     let mut script = format!(
@@ -47,7 +47,7 @@ pub fn run(paths: &Paths, parts: &Parts, say: &dyn Fn(&str)) -> Result<String, D
     }
     let job = Job {
         script,
-        programs: vec![Arm::Naio.program(), Arm::Kernel.program(), "naio-remote"],
+        programs: vec![Arm::NaioRecv.program(), Arm::KernelRecv.program(), "naio-remote"],
         ..Job::default()
     };
     say(&format!("booting a guest: card {CARD} (82540EM) behind an IOMMU, a Linux peer at {REMOTE}"));

@@ -51,8 +51,8 @@ fn guest() -> Option<&'static Seen> {
 /// between one count and the next frame.
 fn script() -> String {
     let naio = naio_on_card(MIB, "--sha256 --json --linger 2");
-    let kernel = Arm::Kernel.command(MIB, true);
-    let (prepare_naio, prepare_kernel) = (Arm::Naio.prepare(), Arm::Kernel.prepare());
+    let kernel = Arm::KernelRecv.command(MIB, true);
+    let (prepare_naio, prepare_kernel) = (Arm::NaioRecv.prepare(), Arm::KernelRecv.prepare());
     format!(
         "{prepare_naio}step naio-recv {TRANSFER_SECONDS} {naio}\nsleep 1\n\
          {prepare_kernel}sleep 1\nvalue received_before $(received env)\n\

@@ -70,7 +70,7 @@ fn naio_run() -> String {
 
 /// The kernel's driver on the same card, as a control of the rig itself.
 fn kernel_run() -> String {
-    let (prepare, command) = (Arm::Kernel.prepare(), Arm::Kernel.command(MIB, true));
+    let (prepare, command) = (Arm::KernelRecv.prepare(), Arm::KernelRecv.command(MIB, true));
     format!("{prepare}step kernel-recv {TRANSFER_SECONDS} {command}\nexit 0\n")
 }
 
