@@ -48,6 +48,7 @@ fn stack(counters: &Counters) -> Vec<(&'static str, u64)> {
     let stack = &counters.stack;
     vec![
         ("stack_frames", stack.frames),
+        ("stack_accounted", stack.accounted()),
         ("stack_rx_arp", stack.rx_arp),
         ("stack_rx_icmp_echo", stack.rx_icmp_echo),
         ("stack_rx_tcp", stack.rx_tcp),
