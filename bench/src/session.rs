@@ -4,8 +4,10 @@
 
 use crate::failure::Failure;
 use aio_api::{
-    Builder, CardOptions, Cidr, Completion, EventQueue, Kind, Pace, SocketId, SocketOptions, Wait,
+    Builder, CardOptions, Cidr, Completion, EventQueue, Kind, Link, OpKey, Pace, SocketId, SocketOptions,
+    Wait,
 };
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 const CONNECT: u64 = u64::MAX;
 const CLOSE: u64 = u64::MAX - 1;
 const LINGER: u64 = u64::MAX - 2;
+const LINK: u64 = u64::MAX - 3;
 
 /// The card, the address, and the limits of the queue.
 #[derive(Debug, Clone, clap::Args)]
@@ -79,10 +82,15 @@ pub struct Session {
     silence: Duration,
     linger: Duration,
     completions: Vec<Completion>,
+    /// The watch of the link, as long as we tell of its changes.
+    watch: Option<OpKey>,
+    link: Link,
 }
 
 impl Session {
     /// Opens the card; `peer` is named when nothing is heard for too long.
+    ///
+    /// Changes of the link are told on standard error from here on.
     ///
     /// # Errors
     /// [`Failure::Open`].
@@ -101,11 +109,15 @@ impl Session {
         if let Some(operations) = arguments.operations_max {
             builder = builder.completion_entries(operations);
         }
-        let queue = builder
+        let mut queue = builder
             .open(&arguments.device)
             .map_err(|source| Failure::Open { device: arguments.device.clone(), source })?;
+        let watch = Some(queue.watch_link(LINK).map_err(Failure::submit)?);
+        let link = queue.link();
         Ok(Session {
             queue,
+            watch,
+            link,
             peer: peer.to_owned(),
             silence: Duration::from_secs(arguments.silence),
             linger: Duration::from_secs(arguments.linger),
@@ -139,7 +151,7 @@ impl Session {
         Ok(sockets)
     }
 
-    /// Completions, at least one; give the emptied list back with [`Session::recycle`].
+    /// Completions, none if only the link changed; give the emptied list back with [`Session::recycle`].
     ///
     /// # Errors
     /// [`Failure::Silence`], or the card is gone.
@@ -155,10 +167,27 @@ impl Session {
 
     fn wait(&mut self, within: Duration) -> Result<Vec<Completion>, Failure> {
         let mut list = std::mem::take(&mut self.completions);
-        match self.queue.wait(&mut list, Wait::for_one().within(within))? {
+        let waited = self.queue.wait(&mut list, Wait::for_one().within(within))?;
+        list.retain(|done| !self.is_link(done));
+        match waited {
             0 => Err(Failure::Silence { peer: self.peer.clone(), within }),
             _ => Ok(list),
         }
+    }
+
+    /// Tells of a change of the link; whether the completion was one.
+    pub fn is_link(&mut self, done: &Completion) -> bool {
+        let Kind::Link { link } = done.kind else { return false };
+        if self.watch.is_some() && done.result.is_ok() && link != self.link {
+            self.link = link;
+            let text = match link {
+                Link::Down => "down".to_owned(),
+                Link::Up { mbit_per_s, .. } => format!("up, {mbit_per_s} Mbit/s"),
+            };
+            // A closed standard error must not end a transfer.
+            let _ = writeln!(std::io::stderr(), "note: the link is {text}");
+        }
+        true
     }
 
     /// Closes in order, then goes on answering for as long as was asked.
@@ -166,6 +195,9 @@ impl Session {
     /// # Errors
     /// The peer does not acknowledge the end, or the card is gone.
     pub fn finish(&mut self, sockets: &[SocketId]) -> Result<(), Failure> {
+        if let Some(watch) = self.watch.take() {
+            self.queue.cancel(watch);
+        }
         for socket in sockets {
             self.queue.close(*socket, CLOSE).map_err(Failure::submit)?;
         }

@@ -134,6 +134,9 @@ impl Server {
 
     fn take(&mut self, done: Completion) -> Result<(), Failure> {
         self.completions += 1;
+        if self.session.is_link(&done) {
+            return Ok(());
+        }
         if done.result == Err(OpError::CardGone) {
             return Err(Failure::operation("cannot serve any longer")(OpError::CardGone));
         }

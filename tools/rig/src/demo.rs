@@ -55,7 +55,7 @@ pub fn run(paths: &Paths, parts: &Parts, say: &dyn Fn(&str)) -> Result<String, D
     let outcome = qemu::boot(&boot, &mut |event| match event {
         Event::Begin(step) => say(&format!("{step} receives {MIB} MiB and hashes them")),
         Event::Broken(what) => say(&format!("the guest could not prepare {what}")),
-        Event::End(..) => {}
+        Event::End(..) | Event::Monitor(_) => {}
     })?;
     let mut table = format!("\n{:<14} {:>8} {:>8} {:>8}  {}\n", "", "MiB", "MB/s", "busy %", "SHA-256");
     for arm in arms {

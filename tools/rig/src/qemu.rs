@@ -12,7 +12,8 @@ use crate::setup::Parts;
 use crate::topology::TapWire;
 use core::time::Duration;
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -28,6 +29,13 @@ const STATUS_DONE: i32 = 33;
 const STATUS_JOB_FAILED: i32 = 35;
 /// QEMU did not like its command line.
 const STATUS_REFUSED: i32 = 1;
+/// Socket of QEMU's monitor, in the folder of the run.
+const MONITOR: &str = "monitor";
+const PROMPT: &[u8] = b"(qemu)";
+/// Length of a socket's address (unix(7): `sun_path`).
+const SOCKET_PATH_MAX: usize = 108;
+/// How long the monitor may take for a command.
+const MONITOR_LIMIT: Duration = Duration::from_secs(10);
 /// How much of the console goes into an error.
 const CONSOLE_TAIL: usize = 1500;
 
@@ -93,6 +101,13 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// The same with another model as the card under test; a peer's card stays as it is.
+    #[must_use]
+    pub fn model(mut self, model: &'static str) -> Self {
+        self.cards.iter_mut().take(1).for_each(|card| card.model = model);
+        self
+    }
+
     /// One vCPU and the card under test on a TAP: the guest is the measured side alone.
     #[must_use]
     pub fn on_tap(iommu: Iommu) -> Self {
@@ -184,6 +199,11 @@ pub fn boot(boot: &Boot<'_>, on_event: &mut dyn FnMut(&Event)) -> Result<Outcome
     let mut command = command(boot, &logs)?;
     let serial = |name: &str| format!("file:{}", logs.join(name).display());
     command.args(["-display", "none", "-serial", &serial("console.log"), "-serial", &serial("results.log")]);
+    let socket = logs.join(MONITOR);
+    // Without a monitor the guest still runs; a job that asks for one then ends with an error that names the file.
+    if socket.as_os_str().len() < SOCKET_PATH_MAX {
+        command.arg("-monitor").arg(format!("unix:{},server=on,wait=off", socket.display()));
+    }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(logs.join("qemu.log"))?);
     let mut guard = Guard::spawn(&mut command)?;
     let deadline = Deadline::after(boot.limit);
@@ -192,7 +212,12 @@ pub fn boot(boot: &Boot<'_>, on_event: &mut dyn FnMut(&Event)) -> Result<Outcome
     let status = loop {
         let status = guard.poll();
         // Read after the look at the process, so that nothing written before its end is missed.
-        results.feed(&tail.read()).iter().for_each(&mut *on_event);
+        for event in results.feed(&tail.read()) {
+            if let Event::Monitor(line) = &event {
+                monitor(&logs, line)?;
+            }
+            on_event(&event);
+        }
         if let Some(status) = status {
             break status;
         }
@@ -316,6 +341,19 @@ fn run_folder(paths: &Paths) -> io::Result<PathBuf> {
     let folder = runs.join(format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
     fs::create_dir_all(&folder)?;
     Ok(folder)
+}
+
+/// Has QEMU's monitor do one command, and waits until it has: it prompts before and after.
+fn monitor(logs: &Path, line: &str) -> io::Result<()> {
+    let mut socket = UnixStream::connect(logs.join(MONITOR))?;
+    socket.set_read_timeout(Some(MONITOR_LIMIT))?;
+    socket.write_all(format!("{line}\n").as_bytes())?;
+    let (mut said, mut byte) = (Vec::new(), [0]);
+    while said.windows(PROMPT.len()).filter(|w| w == &PROMPT).count() < 2 {
+        socket.read_exact(&mut byte)?;
+        said.push(byte[0]);
+    }
+    Ok(())
 }
 
 fn log_tail(logs: &Path, name: &str) -> String {

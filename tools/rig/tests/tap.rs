@@ -38,7 +38,7 @@ fn guest() -> Option<&'static Seen> {
             match event {
                 Event::Begin(step) => drop(sent.insert(step.clone(), (now, now))),
                 Event::End(step, _) => sent.entry(step.clone()).or_default().1 = now,
-                Event::Broken(_) => {}
+                Event::Broken(_) | Event::Monitor(_) => {}
             }
         };
         let machine = Machine::on_tap(Iommu::Translated);
