@@ -99,7 +99,9 @@ impl Failure {
     #[must_use]
     pub fn help(&self) -> Option<String> {
         match self {
-            Failure::Open { source, .. } => source.help(),
+            Failure::Open { source, .. } => {
+                source.help().or_else(|| Some("--help says what each flag takes".into()))
+            }
             Failure::Operation { source: OpError::CardGone, .. } | Failure::Wait(WaitError::CardGone) => {
                 Some("the card was unbound or unplugged: bind it to vfio-pci again, then start again".into())
             }

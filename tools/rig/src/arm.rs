@@ -14,6 +14,8 @@ pub const HERE: &str = "10.9.0.2/24";
 pub const HERE_HOST: &str = "10.9.0.2";
 /// Address of the peer.
 pub const THERE: &str = "10.9.0.1/24";
+/// The same without its prefix length.
+pub const THERE_HOST: &str = "10.9.0.1";
 /// Where the peer's `naio-remote` serves payload.
 pub const REMOTE: &str = "10.9.0.1:5001";
 /// Where it reads what senders send.
