@@ -167,6 +167,7 @@ impl Builder {
         let mut config = Config::new(self.address.address, self.address.prefix_len);
         config.gateway = self.gateway;
         config.sockets_max = self.sockets_max.unwrap_or(config.sockets_max);
+        let sockets_max = config.sockets_max;
         let stack = Stack::new(config, nic.caps(), tx_pool, secret().map_err(BuildError::Random)?, now)?;
         Ok(EventQueue {
             caps: nic.caps().clone(),
@@ -176,6 +177,7 @@ impl Builder {
             domain,
             ops: OpTable::new(self.completion_entries),
             sockets: SocketTable::default(),
+            sockets_max,
             listeners: Listeners::default(),
             watchers: Vec::new(),
             timers: Timers::default(),

@@ -119,9 +119,20 @@ impl From<SubmitReason> for SubmitError {
 pub struct ListenError(#[from] pub naio_stack::ListenError);
 
 /// A socket could not be made.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct SocketError(#[from] pub naio_stack::SocketError);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SocketError {
+    /// As many as the queue may have, those included that are still closing.
+    #[error(
+        "all {limit} sockets of the queue are in use: close some, or build it with a higher `sockets_max`"
+    )]
+    TooMany {
+        /// [`Builder::sockets_max`](crate::Builder::sockets_max).
+        limit: usize,
+    },
+    /// Any other reason.
+    #[error(transparent)]
+    Stack(naio_stack::SocketError),
+}
 
 /// Buffers could not be registered.
 #[derive(Debug, thiserror::Error)]

@@ -31,6 +31,7 @@ pub struct EventQueue {
     pub(crate) domain: Domain,
     pub(crate) ops: OpTable,
     pub(crate) sockets: SocketTable,
+    pub(crate) sockets_max: usize,
     pub(crate) listeners: Listeners,
     /// Those who watch the link.
     pub(crate) watchers: Vec<OpKey>,
@@ -61,9 +62,12 @@ impl EventQueue {
     /// Makes a TCP socket, not connected.
     ///
     /// # Errors
-    /// The limit on sockets.
+    /// [`SocketError::TooMany`], which names the limit.
     pub fn socket(&mut self, options: SocketOptions) -> Result<SocketId, SocketError> {
-        let socket = self.stack.socket(options)?;
+        let socket = self.stack.socket(options).map_err(|error| match error {
+            naio_stack::SocketError::TooMany => SocketError::TooMany { limit: self.sockets_max },
+            error => SocketError::Stack(error),
+        })?;
         self.sockets.insert(socket);
         Ok(socket)
     }
