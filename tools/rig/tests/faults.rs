@@ -184,7 +184,13 @@ fn a_pulled_cable_is_noted_and_the_transfer_goes_on() {
 
 #[test]
 fn a_peer_that_vanishes_ends_the_transfer_with_a_clear_error() {
-    assert_error("remote-killed", &["reset"]);
+    // A killed program's kernel resets the connection if bytes were left unread, and else ends it in order: which
+    // of the two is a matter of the moment. Both are errors here that name the remote's end.
+    assert_error("remote-killed", &[]);
+    if let Some(outcome) = guest() {
+        let stderr = &outcome.results.step("remote-killed").unwrap_or_else(|e| panic!("{e}")).stderr;
+        assert!(stderr.contains("reset") || stderr.contains("the remote ended"), "{stderr}");
+    }
     assert_error("source-killed", &["broke off"]);
     assert_error("peer-silent", &["nothing was heard from", "4 s"]);
 }
