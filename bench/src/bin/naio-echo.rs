@@ -13,6 +13,7 @@ use naio_bench::report::Report;
 use naio_bench::sending;
 use naio_bench::session::{CardArguments, OutputArguments, Session};
 use naio_bench::size::Size;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 /// Connections that are believed to be meant.
@@ -87,6 +88,8 @@ fn run(arguments: &Arguments) -> Result<Report, Failure> {
         completions: 0,
         failed: 0,
     };
+    // For whoever starts clients; a closed standard error must not end the server.
+    let _ = writeln!(std::io::stderr(), "listening: {}, port {}", arguments.card.device, arguments.port);
     let counters = server.session.queue.counters();
     let before = Snapshot::take();
     server.serve()?;

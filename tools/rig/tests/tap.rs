@@ -5,8 +5,8 @@
 
 mod common;
 
-use common::{MIB, Rig, Shared, TRANSFER_SECONDS, assert_report, naio_on_card, wanted};
-use naio_rig::arm::{Arm, CARD, HERE, Report};
+use common::{MIB, Rig, Shared, TRANSFER_SECONDS, assert_report, echo_server, naio_on_card, wanted};
+use naio_rig::arm::{Arm, CARD, Report};
 use naio_rig::process;
 use naio_rig::qemu::{Iommu, Machine, Outcome};
 use naio_rig::results::Event;
@@ -20,6 +20,8 @@ use std::time::Duration;
 const HELD: u64 = 50;
 const CHURN: u64 = 200;
 const BULK_MIB: u64 = 8;
+/// The step that tells us that the server listens: what the peer sends before, no card is there to receive.
+const CLIENT_STARTS: &str = "client-starts";
 /// What the client may take.
 const CLIENT_LIMIT: Duration = Duration::from_secs(TRANSFER_SECONDS);
 
@@ -52,7 +54,7 @@ fn guest() -> Option<&'static Seen> {
             match event {
                 Event::Begin(step) => {
                     sent.insert(step.clone(), (now, now));
-                    if step == "naio-echo" {
+                    if step == CLIENT_STARTS {
                         client = Some(start_client(&rig, &wire));
                     }
                 }
@@ -68,7 +70,7 @@ fn guest() -> Option<&'static Seen> {
     })
 }
 
-/// Starts the echo's client at the peer. It tries to connect until the server listens.
+/// Starts the echo's client at the peer.
 fn start_client(rig: &Rig, wire: &TapWire) -> JoinHandle<Report> {
     let program = rig.parts.programs.find("sync-echo").expect("setup has built it");
     let mut command = wire.command(&program);
@@ -85,14 +87,11 @@ fn start_client(rig: &Rig, wire: &TapWire) -> JoinHandle<Report> {
 fn script() -> String {
     let naio = naio_on_card(MIB, "--sha256 --json --linger 2");
     let kernel = Arm::KernelRecv.command(MIB, true);
-    let echo = format!(
-        "naio-echo --device vfio:{CARD} --address {HERE} --connections {} --json --linger 2",
-        HELD + CHURN + 1
-    );
+    let echo = echo_server(HELD + CHURN + 1);
     let (prepare_naio, prepare_kernel) = (Arm::NaioRecv.prepare(), Arm::KernelRecv.prepare());
     format!(
         "{prepare_naio}step naio-recv {TRANSFER_SECONDS} {naio}\nsleep 1\n\
-         step naio-echo {TRANSFER_SECONDS} {echo}\nsleep 1\n\
+         {echo}step {CLIENT_STARTS} 5 true\nend naio-echo\nsleep 1\n\
          {prepare_kernel}sleep 1\nvalue received_before $(received env)\n\
          step kernel-recv {TRANSFER_SECONDS} sh -c '{kernel} && sleep 3'\n\
          value received_after $(received env)\n\
@@ -106,10 +105,9 @@ fn assert_received(step: &str) {
     assert_eq!((report.bytes, report.sha256_ok), (MIB << 20, Some(true)));
 }
 
-/// How many frames the peer sent during a step.
-fn frames_sent(seen: &Seen, step: &str) -> u64 {
-    let (before, after) = seen.sent[step];
-    after - before
+/// How many frames the peer sent from the beginning of one step to the end of another.
+fn frames_sent(seen: &Seen, from: &str, to: &str) -> u64 {
+    seen.sent[to].1 - seen.sent[from].0
 }
 
 #[test]
@@ -122,15 +120,15 @@ fn the_kernel_receives_64_mib_right() {
     assert_received("kernel-recv");
 }
 
-/// Asserts that every frame which the peer sent during a step is in one of naio's counters.
-fn assert_accounted(seen: &Seen, step: &str) -> BTreeMap<String, u64> {
+/// Asserts that every frame which the peer sent until the end of a step is in one of naio's counters.
+fn assert_accounted(seen: &Seen, from: &str, step: &str) -> BTreeMap<String, u64> {
     let report = assert_report(&seen.outcome, step);
     let counter = |name: &str| report.counters.get(name).copied().unwrap_or(0);
     // Received, or missed by the card for want of a buffer (MPC), or dropped by the driver for a stated reason.
     let dropped: u64 =
         report.counters.iter().filter(|(name, _)| name.starts_with("rx_dropped_")).map(|(_, n)| n).sum();
     let accounted = counter("rx_frames") + counter("mpc") + dropped;
-    assert_eq!(frames_sent(seen, step), accounted, "{:?}", report.counters);
+    assert_eq!(frames_sent(seen, from, step), accounted, "{:?}", report.counters);
     // And what the driver handed up is in exactly one counter of the stack.
     assert_eq!(counter("stack_frames"), counter("rx_frames"), "{:?}", report.counters);
     assert_eq!(counter("stack_accounted"), counter("rx_frames"), "{:?}", report.counters);
@@ -140,14 +138,14 @@ fn assert_accounted(seen: &Seen, step: &str) -> BTreeMap<String, u64> {
 #[test]
 fn every_frame_the_peer_sent_is_accounted_for() {
     let Some(seen) = guest() else { return };
-    let counters = assert_accounted(seen, "naio-recv");
+    let counters = assert_accounted(seen, "naio-recv", "naio-recv");
     assert!(counters["rx_frames"] > (MIB << 20) / 2048, "64 MiB are more frames: {counters:?}");
 }
 
 #[test]
 fn connections_that_come_and_go_leave_nothing_behind() {
     let Some(seen) = guest() else { return };
-    let counters = assert_accounted(seen, "naio-echo");
+    let counters = assert_accounted(seen, CLIENT_STARTS, "naio-echo");
     let server = assert_report(&seen.outcome, "naio-echo");
     assert_eq!(seen.client.bytes, server.bytes, "what was echoed");
     assert!(server.bytes > BULK_MIB << 20);
@@ -164,7 +162,7 @@ fn the_kernels_account_closes_too() {
     let Some(seen) = guest() else { return };
     let value = |name| seen.outcome.results.value(name).unwrap_or_else(|| panic!("no figure {name}"));
     let received = value("received_after") - value("received_before");
-    let sent = frames_sent(seen, "kernel-recv");
+    let sent = frames_sent(seen, "kernel-recv", "kernel-recv");
     // The two ends are not read in the same instant: a frame or two may lie between. QEMU does not clear MPC
     // when it is read, so what the kernel's driver adds up is only an upper bound.
     let slack = 4;

@@ -30,22 +30,6 @@ pub(crate) fn wanted() -> bool {
 
 /// What a transfer that is not hashed, or a small one, may take.
 pub(crate) const BIG_STEP: u64 = 60;
-/// Every program of naio that a job may call.
-const PROGRAMS: [&str; 9] = [
-    "naio-recv",
-    "naio-send",
-    "naio-sendfile",
-    "naio-echo",
-    "naio-remote",
-    "sync-recv",
-    "sync-send",
-    "sync-sendfile",
-    "sync-echo",
-];
-/// The examples of `aio-api`, and their names in the guest.
-const EXAMPLES: [(&str, &str); 2] =
-    [("example-client", "examples/client"), ("example-server", "examples/server")];
-
 /// The rig, ready and ours.
 pub(crate) struct Rig {
     pub(crate) paths: Paths,
@@ -76,10 +60,7 @@ impl Rig {
         wire: Option<&TapWire>,
         on_event: &mut dyn FnMut(&Event),
     ) -> Outcome {
-        let programs = PROGRAMS.into_iter().filter(|p| self.parts.programs.find(p).is_some()).collect();
-        let others =
-            EXAMPLES.into_iter().filter_map(|(n, p)| Some((n, self.parts.programs.find(p)?))).collect();
-        let job = Job { script: script.to_owned(), programs, others };
+        let job = Job::with_everything(&self.parts, script);
         let limit = Duration::from_secs(60 + 3 * TRANSFER_SECONDS);
         let boot = Boot { paths: &self.paths, parts: &self.parts, machine, job: &job, wire, limit };
         qemu::boot(&boot, on_event).unwrap_or_else(|e| panic!("{e}"))
@@ -126,14 +107,20 @@ pub(crate) fn prepare_two_cards() -> String {
 
 /// naio serves an echo, and the peer has that many connections held, that many come and go, and that much payload:
 /// the steps `naio-echo` and `sync-echo`.
-pub(crate) fn echo_steps(held: u32, churn: u32, mib: u64) -> String {
+pub(crate) fn echo_steps(held: u64, churn: u64, mib: u64) -> String {
     let connections = held + churn + 1;
+    let (server, client) = (echo_server(connections), format!("sync-echo --held {held} --churn {churn}"));
     format!(
-        "begin naio-echo {BIG_STEP} naio-echo --device vfio:{CARD} --address {HERE} --limit 16 \
-         --connections {connections} --json\n\
-         step sync-echo {BIG_STEP} nsenter -t $PEER_PID -n \
-         sync-echo --held {held} --churn {churn} --bulk {mib}MiB --json\n\
-         end naio-echo\n"
+        "{server}step sync-echo {BIG_STEP} nsenter -t $PEER_PID -n {client} --bulk {mib}MiB --json\nend naio-echo\n"
+    )
+}
+
+/// Begins the echo server on the card under test and waits until it listens; `end naio-echo` reports it.
+pub(crate) fn echo_server(connections: u64) -> String {
+    format!(
+        "begin naio-echo {BIG_STEP} naio-echo --device vfio:{CARD} --address {HERE} \
+         --connections {connections} --json --linger 2\n\
+         until_true 20 grep -q listening /tmp/naio-echo.err\n"
     )
 }
 
