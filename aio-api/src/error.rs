@@ -29,6 +29,9 @@ pub enum OpError {
     /// The socket is not connected.
     #[error("the socket is not connected")]
     NotConnected,
+    /// The datagram is longer than one can be, or than the path takes.
+    #[error("the datagram is too long")]
+    TooLong,
     /// The file ended before the range that was to be sent.
     #[error("the file is shorter than the range that was to be sent")]
     FileTruncated,
@@ -112,6 +115,11 @@ impl From<SubmitReason> for SubmitError {
         SubmitError { reason, buffer: None, buffers: Vec::new() }
     }
 }
+
+/// A UDP socket cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(transparent)]
+pub struct BindError(#[from] pub naio_stack::BindError);
 
 /// A port cannot be listened on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

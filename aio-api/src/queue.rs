@@ -12,6 +12,7 @@ use crate::pace::Pace;
 use crate::socket::SocketTable;
 use crate::timer::Timers;
 use crate::turn::Batches;
+use crate::udp::UdpTable;
 use naio_dma::{Buffer, Domain};
 use naio_nic::{Caps, Link, Nic};
 use naio_stack::{Census, ConnectionInfo, SocketId, SocketOptions, SocketStatus, Stack, TcpOptions};
@@ -33,6 +34,7 @@ pub struct EventQueue {
     pub(crate) sockets: SocketTable,
     pub(crate) sockets_max: usize,
     pub(crate) listeners: Listeners,
+    pub(crate) udp: UdpTable,
     /// Those who watch the link.
     pub(crate) watchers: Vec<OpKey>,
     pub(crate) timers: Timers,
