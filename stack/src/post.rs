@@ -69,6 +69,11 @@ pub(crate) struct Posted {
 }
 
 impl Posted {
+    /// Packets, made or waiting.
+    pub(crate) fn len(&self) -> usize {
+        self.packets.len() + self.waiting.iter().map(|waiting| waiting.packets.len()).sum::<usize>()
+    }
+
     fn waiting_bytes(&self) -> usize {
         self.waiting.iter().map(|waiting| waiting.bytes).sum()
     }
