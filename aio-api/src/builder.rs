@@ -10,6 +10,7 @@ use crate::queue::EventQueue;
 use crate::socket::SocketTable;
 use crate::timer::Timers;
 use crate::turn::Batches;
+use crate::udp::UdpTable;
 use naio_dma::{Domain, Pool};
 use naio_nic::Nic;
 use naio_stack::{Config, Stack};
@@ -167,6 +168,7 @@ impl Builder {
         let mut config = Config::new(self.address.address, self.address.prefix_len);
         config.gateway = self.gateway;
         config.sockets_max = self.sockets_max.unwrap_or(config.sockets_max);
+        let sockets_max = config.sockets_max;
         let stack = Stack::new(config, nic.caps(), tx_pool, secret().map_err(BuildError::Random)?, now)?;
         Ok(EventQueue {
             caps: nic.caps().clone(),
@@ -176,7 +178,9 @@ impl Builder {
             domain,
             ops: OpTable::new(self.completion_entries),
             sockets: SocketTable::default(),
+            sockets_max,
             listeners: Listeners::default(),
+            udp: UdpTable::default(),
             watchers: Vec::new(),
             timers: Timers::default(),
             completed: VecDeque::with_capacity(self.completion_entries.min(COMPLETION_ENTRIES)),

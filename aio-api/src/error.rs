@@ -29,6 +29,9 @@ pub enum OpError {
     /// The socket is not connected.
     #[error("the socket is not connected")]
     NotConnected,
+    /// The datagram is longer than one can be, or than the path takes.
+    #[error("the datagram is too long")]
+    TooLong,
     /// The file ended before the range that was to be sent.
     #[error("the file is shorter than the range that was to be sent")]
     FileTruncated,
@@ -113,15 +116,31 @@ impl From<SubmitReason> for SubmitError {
     }
 }
 
+/// A UDP socket cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(transparent)]
+pub struct BindError(#[from] pub naio_stack::BindError);
+
 /// A port cannot be listened on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(transparent)]
 pub struct ListenError(#[from] pub naio_stack::ListenError);
 
 /// A socket could not be made.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct SocketError(#[from] pub naio_stack::SocketError);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SocketError {
+    /// As many as the queue may have, those included that are still closing.
+    #[error(
+        "all {limit} sockets of the queue are in use: close some, or build it with a higher `sockets_max`"
+    )]
+    TooMany {
+        /// [`Builder::sockets_max`](crate::Builder::sockets_max).
+        limit: usize,
+    },
+    /// Any other reason.
+    #[error(transparent)]
+    Stack(naio_stack::SocketError),
+}
 
 /// Buffers could not be registered.
 #[derive(Debug, thiserror::Error)]

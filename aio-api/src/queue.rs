@@ -12,6 +12,7 @@ use crate::pace::Pace;
 use crate::socket::SocketTable;
 use crate::timer::Timers;
 use crate::turn::Batches;
+use crate::udp::UdpTable;
 use naio_dma::{Buffer, Domain};
 use naio_nic::{Caps, Link, Nic};
 use naio_stack::{Census, ConnectionInfo, SocketId, SocketOptions, SocketStatus, Stack, TcpOptions};
@@ -31,7 +32,9 @@ pub struct EventQueue {
     pub(crate) domain: Domain,
     pub(crate) ops: OpTable,
     pub(crate) sockets: SocketTable,
+    pub(crate) sockets_max: usize,
     pub(crate) listeners: Listeners,
+    pub(crate) udp: UdpTable,
     /// Those who watch the link.
     pub(crate) watchers: Vec<OpKey>,
     pub(crate) timers: Timers,
@@ -61,9 +64,12 @@ impl EventQueue {
     /// Makes a TCP socket, not connected.
     ///
     /// # Errors
-    /// The limit on sockets.
+    /// [`SocketError::TooMany`], which names the limit.
     pub fn socket(&mut self, options: SocketOptions) -> Result<SocketId, SocketError> {
-        let socket = self.stack.socket(options)?;
+        let socket = self.stack.socket(options).map_err(|error| match error {
+            naio_stack::SocketError::TooMany => SocketError::TooMany { limit: self.sockets_max },
+            error => SocketError::Stack(error),
+        })?;
         self.sockets.insert(socket);
         Ok(socket)
     }

@@ -20,7 +20,8 @@ pub fn between(report: &mut Report, before: &Counters, after: &Counters) {
 pub fn by_name(counters: &Counters) -> BTreeMap<String, u64> {
     let card = card(counters).into_iter().map(|(name, value)| (name.to_owned(), value));
     let stack = counters.stack.by_name().into_iter().map(|(name, value)| (format!("stack_{name}"), value));
-    card.chain(stack).collect()
+    let accounted = ("stack_accounted".to_owned(), counters.stack.accounted());
+    card.chain(stack).chain([accounted]).collect()
 }
 
 fn card(counters: &Counters) -> Vec<(&'static str, u64)> {

@@ -1,4 +1,4 @@
-//! What a receiving program prints when it is done: one struct, as a JSON line or as a table for people.
+//! What an experiment's program prints when it is done: one struct, as a JSON line or as a table for people.
 //!
 //! Both arms fill the same [`Report`]; what an arm cannot know stays `None` and is left out of the table.
 
@@ -12,11 +12,11 @@ use std::collections::BTreeMap;
 /// The result of one transfer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// Name of the program, `naio-recv` or `sync-recv`.
+    /// Name of the program, for example `naio-recv`.
     pub program: String,
-    /// Payload bytes received; a SHA-256 trailer is not counted.
+    /// Payload bytes received or sent; a SHA-256 trailer is not counted.
     pub bytes: u64,
-    /// Wall time from before the request until the last payload byte.
+    /// Wall time from before the request until the last payload byte, or the last answer of the sink.
     pub seconds: f64,
     /// Payload rate in 10^6 bytes a second.
     pub mb_per_s: f64,
@@ -26,31 +26,34 @@ pub struct Report {
     pub sys_s: f64,
     /// Share of all CPUs that were not idle, 0 to 1.
     pub cpu_busy: f64,
-    /// `recv()` calls or receive completions.
+    /// `recv()`, `send()` or `sendfile()` calls, or completions of receives or sends.
     #[serde(default)]
     pub calls: u64,
+    /// Connections that sent at the same time (senders).
+    #[serde(default)]
+    pub sockets: Option<usize>,
     /// Hash of the payload in lower-case hex, if asked for.
     #[serde(default)]
     pub sha256: Option<String>,
     /// Whether it equals the remote's hash, if asked for.
     #[serde(default)]
     pub sha256_ok: Option<bool>,
-    /// TCP segments with payload that were received (naio arm).
+    /// TCP segments with payload that were received (naio).
     #[serde(default)]
     pub segments: Option<u64>,
-    /// Turns of the event loop (naio arm).
+    /// Turns of the event loop (naio).
     #[serde(default)]
     pub turns: Option<u64>,
-    /// Turns that found nothing to do (naio arm).
+    /// Turns that found nothing to do (naio).
     #[serde(default)]
     pub empty_turns: Option<u64>,
-    /// Mean number of received frames in a turn that found any (naio arm).
+    /// Mean number of received frames in a turn that found any (naio).
     #[serde(default)]
     pub frames_per_turn: Option<f64>,
-    /// How full completed buffers were (naio arm).
+    /// How full completed buffers were (naio).
     #[serde(default)]
     pub bytes_per_completion: Option<FillSummary>,
-    /// Driver counters by name: `rx_frames`, `tx_frames`, `mpc`, `rnbc`, `rx_dropped_*` … (naio arm).
+    /// Driver counters by name: `rx_frames`, `tx_frames`, `mpc`, `rnbc`, `rx_dropped_*` … (naio).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub counters: BTreeMap<String, u64>,
 }
@@ -89,6 +92,9 @@ impl fmt::Display for Report {
         writeln!(f, "  CPU            {:.2} s user, {:.2} s system", self.user_s, self.sys_s)?;
         writeln!(f, "  machine busy   {:.1} %", 100.0 * self.cpu_busy)?;
         writeln!(f, "  calls          {}", self.calls)?;
+        if let Some(sockets) = self.sockets {
+            writeln!(f, "  connections    {sockets}")?;
+        }
         if let Some(segments) = self.segments {
             writeln!(f, "  segments       {segments}")?;
         }
@@ -107,7 +113,11 @@ impl fmt::Display for Report {
         match (&self.sha256, self.sha256_ok) {
             (Some(digest), Some(true)) => writeln!(f, "  SHA-256        {digest} (the remote says the same)"),
             (Some(digest), _) => writeln!(f, "  SHA-256        {digest} DIFFERS from the remote's"),
-            (None, _) => Ok(()),
+            (None, Some(true)) => {
+                writeln!(f, "  SHA-256        the remote says the same on every connection")
+            }
+            (None, Some(false)) => writeln!(f, "  SHA-256        DIFFERS from the remote's"),
+            (None, None) => Ok(()),
         }
     }
 }

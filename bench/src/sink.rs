@@ -213,7 +213,8 @@ fn answer(bytes: u64, hasher: Option<Hasher>) -> Stage {
     Stage::Answer { wire, len, sent: 0 }
 }
 
-fn unless_would_block(result: io::Result<usize>) -> io::Result<Option<usize>> {
+/// A call on a non-blocking socket; `None` means later.
+pub(crate) fn unless_would_block(result: io::Result<usize>) -> io::Result<Option<usize>> {
     match result {
         Ok(n) => Ok(Some(n)),
         Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(None),

@@ -79,6 +79,24 @@ fn the_payload_arrives_whole_and_hashed() {
 }
 
 #[test]
+fn both_kernel_senders_are_hashed_by_the_remote() {
+    let remote = Remote::start(&[]);
+    let sender = |program: &str, extra: &[&str]| {
+        let out = Command::new(program)
+            .args(["--remote", &remote.sink, "--json", "--sha256", "--sockets", "3", "--size", "777777"])
+            .args(extra)
+            .output()
+            .unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        let report: Report = serde_json::from_slice(&out.stdout).unwrap();
+        assert_eq!((report.bytes, report.sockets, report.sha256_ok), (777_777, Some(3), Some(true)));
+    };
+    sender(env!("CARGO_BIN_EXE_sync-send"), &["--buffer", "4099"]);
+    // Shares longer than the file, so that its repetition is sent too.
+    sender(env!("CARGO_BIN_EXE_sync-sendfile"), &["--file-size", "100k", "--buffer", "4099"]);
+}
+
+#[test]
 fn a_request_over_the_limit_gets_no_byte() {
     let remote = Remote::start(&["--max-bytes", "1MiB"]);
     let (report, errors, ok) = sync_recv(&remote, &["--size", "2MiB"]);

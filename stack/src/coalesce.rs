@@ -9,10 +9,12 @@
 
 use crate::Stack;
 use crate::flow::Flow;
-use crate::ipv4::{self, ACK, PSH, Packet, Tcp};
+use crate::ipv4::{self, ACK, PSH, Tcp};
+use crate::ipv6;
+use crate::packet::{Ends, Packet};
 use smoltcp::socket::tcp::State;
 
-/// Longest merged packet: what an IPv4 total length can say.
+/// Longest merged packet: what an IPv4 total length can say (an IPv6 packet may be longer).
 const LEN_MAX: usize = 65_535;
 
 /// A segment that waits for its successors, for the time of one burst of frames.
@@ -106,8 +108,11 @@ impl Stack {
         }
         let mut merged = std::mem::take(&mut self.merged);
         // At most LEN_MAX. The header checksum is not looked at again.
-        let len = (merged.len() as u16).to_be_bytes();
-        merged[2..4].copy_from_slice(&len);
+        let len = merged.len() as u16;
+        match held.packet.ends {
+            Ends::V4 { .. } => merged[2..4].copy_from_slice(&len.to_be_bytes()),
+            Ends::V6 { .. } => merged[4..6].copy_from_slice(&(len - ipv6::HEADER_LEN as u16).to_be_bytes()),
+        }
         let flags_at = held.packet.bytes.len() - held.packet.payload.len() + ipv4::TCP_FLAGS_AT;
         merged[flags_at] = held.tcp.flags;
         self.segment(held.index, &merged, &held.tcp);

@@ -6,16 +6,19 @@
 //! never meets a device that refuses (guard b).
 
 use crate::Stack;
+use crate::arp;
+use crate::datagram::NetworkError;
 use crate::ether;
 use crate::flow::{Owner, instant, time};
-use crate::ipv4;
 use crate::neighbor::Resolution;
 use crate::port::Port;
+use crate::segment::PureAck;
 use crate::status::Failure;
-use naio_nic::{ExtentId, TxPacket};
+use naio_nic::{ExtentId, Mac, TxPacket};
 use naio_sys::clock::Time;
 use smoltcp::iface::PollResult;
 use smoltcp::socket::tcp::State;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// How long smoltcp stays in TIME-WAIT (its `CLOSE_DELAY`), for sockets whose users keep them.
@@ -32,6 +35,7 @@ impl Stack {
         let replies = self.replies.len().min(room);
         out.extend(self.replies.drain(..replies));
         self.egress_requests(end, out);
+        self.egress_posted(end, out);
         for _ in 0..self.dirty.len() {
             if out.len() >= end || self.outbox.extents.idle() == 0 {
                 break;
@@ -44,9 +48,13 @@ impl Stack {
 
     fn egress_requests(&mut self, end: usize, out: &mut Vec<TxPacket>) {
         while out.len() < end {
-            let Some((to, request)) = self.neighbors.next_request() else { break };
+            let Some((address, to)) = self.neighbors.next_request() else { break };
+            // Whom we know by an address of a family that we no longer have is not asked for.
+            let IpAddr::V4(address) = address else { continue };
             self.counters.tx_arp_request += 1;
-            self.outbox.other(out, &mut self.counters, (to, ether::TYPE_ARP), &request);
+            let request = arp::request((self.outbox.mac, self.route.address()), address);
+            let kind = (to.unwrap_or(Mac::BROADCAST), ether::TYPE_ARP);
+            self.outbox.other(out, &mut self.counters, kind, &request);
         }
     }
 
@@ -91,7 +99,7 @@ impl Stack {
         flow.unsent = false;
         flow.progress = now;
         let seed = flow.seed(self.key, now);
-        let mut iface = self.interface(seed);
+        let mut iface = self.interface(key.local().0, seed);
         let Some(flow) = self.flows.at_mut(index) else { return };
         // The socket is closed and the addresses were checked by `connect`: it has no reason to
         // refuse, and if it did, the connect timeout would end it.
@@ -161,9 +169,9 @@ impl Stack {
     fn restart_persist(&mut self, index: u32) {
         let Some(flow) = self.flows.at(index).filter(|flow| flow.socket().send_queue() > 0) else { return };
         let (Some(key), Some(seq), Some(ack)) = (flow.key, flow.rcv_nxt(), flow.snd_una()) else { return };
-        let packet = ipv4::pure_ack(key.remote(), key.local(), (seq, ack), 0);
+        let packet = PureAck::from_peer(key, (seq, ack), 0);
         self.counters.persist_restarted += 1;
-        self.deliver(index, &packet, None);
+        self.deliver(index, packet.bytes(), None);
     }
 
     /// A connection in TIME-WAIT that nobody holds any more: its socket and its rings go, its name on
@@ -180,6 +188,10 @@ impl Stack {
     /// A connection ends because nothing is heard.
     fn give_up(&mut self, index: u32, failure: Failure) {
         self.counters.timeouts += 1;
+        // The network said why, though it was no reason to give up at once (RFC 1122 4.2.3.9).
+        let soft = self.flows.at(index).and_then(|flow| flow.soft);
+        let said = matches!(soft, Some(NetworkError::Unreachable | NetworkError::Prohibited));
+        let failure = if said { Failure::Unreachable } else { failure };
         if let Some(key) = self.flows.at(index).and_then(|flow| flow.key) {
             log::info!("connection to {:?} given up: {failure}", key.remote());
         }
@@ -190,11 +202,13 @@ impl Stack {
     pub fn expire(&mut self, now: Time) {
         self.now = self.now.max(now);
         let now = self.now;
+        self.fragments.expire(now, &mut self.counters);
         self.neighbors.expire(now, &mut self.counters);
         if self.neighbors.take_changed() {
             self.wake_waiting();
         }
         self.tombstones.expire(now);
+        self.progress_dns();
         let mut expired = std::mem::take(&mut self.expired);
         self.wheel.expire(now, &mut expired);
         for index in expired.drain(..) {
@@ -250,12 +264,11 @@ impl Stack {
     /// up to a second, never late.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
-        if !self.dirty.is_empty() || !self.replies.is_empty() || self.neighbors.has_requests() {
+        let waiting = !self.dirty.is_empty() || !self.replies.is_empty() || self.has_posted();
+        if waiting || self.neighbors.has_requests() {
             return Some(self.now);
         }
-        match (self.wheel.next(), self.neighbors.next_deadline()) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let deadlines = [self.wheel.next(), self.neighbors.next_deadline(), self.fragments.next_deadline()];
+        deadlines.into_iter().flatten().min()
     }
 }

@@ -35,6 +35,11 @@ impl Extents {
         self.idle.len()
     }
 
+    /// Pages in all.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     /// Pages that packets refer to.
     pub(crate) fn lent(&self) -> usize {
         self.slots.len() - self.idle.len()

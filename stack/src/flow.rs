@@ -3,6 +3,7 @@
 //! Receives nothing by itself: `ingest`, `egress` and `socket` act on it. A set of one socket costs
 //! the same however many connections there are.
 
+use crate::datagram::NetworkError;
 use crate::demux::FlowKey;
 use crate::info::Meter;
 use crate::options::TcpOptions;
@@ -14,7 +15,7 @@ use naio_sys::clock::Time;
 use smoltcp::iface::{SocketHandle, SocketSet, SocketStorage};
 use smoltcp::socket::tcp::{self, State};
 use smoltcp::time::Instant;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 
 /// Who holds the name of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +46,7 @@ pub(crate) struct Flow {
     /// Whether the key is in the table: false before `connect` and after the end.
     pub(crate) bound: bool,
     pub(crate) owner: Owner,
-    pub(crate) next_hop: Ipv4Addr,
+    pub(crate) next_hop: IpAddr,
     /// Where the last visit found the next hop; replies between visits go there.
     pub(crate) mac: Option<Mac>,
     /// `connect` was called and smoltcp does not know yet: the next hop is being asked for. The SYN
@@ -57,6 +58,8 @@ pub(crate) struct Flow {
     /// The peer's FIN has been accepted. Sticky: smoltcp forgets at the end of TIME-WAIT.
     pub(crate) finished: bool,
     pub(crate) failure: Option<Failure>,
+    /// What the network last said about it.
+    pub(crate) soft: Option<NetworkError>,
     /// When patience with the present state ends.
     pub(crate) limit: Option<Time>,
     /// When the peer last acknowledged something new, or said that it cannot take more.
@@ -104,7 +107,7 @@ impl Flow {
             key: None,
             bound: false,
             owner,
-            next_hop: Ipv4Addr::UNSPECIFIED,
+            next_hop: Ipv4Addr::UNSPECIFIED.into(),
             mac: None,
             unsent: false,
             dirty: false,
@@ -112,6 +115,7 @@ impl Flow {
             touched: false,
             finished: false,
             failure: None,
+            soft: None,
             limit: None,
             progress: now,
             heard: now,
@@ -223,7 +227,6 @@ impl Flow {
     pub(crate) fn status(&self) -> SocketStatus {
         let socket = self.socket();
         let open = self.bound && socket.may_send();
-        let address = |(ip, port): (Ipv4Addr, u16)| SocketAddr::new(ip.into(), port);
         SocketStatus {
             phase: self.phase(),
             readable: socket.recv_queue(),
@@ -231,8 +234,8 @@ impl Flow {
             unacknowledged: socket.send_queue(),
             recv_finished: self.finished,
             failure: self.failure,
-            local: self.key.map(|key| address(key.local())),
-            remote: self.key.map(|key| address(key.remote())),
+            local: self.key.map(|key| key.local().into()),
+            remote: self.key.map(|key| key.remote().into()),
         }
     }
 

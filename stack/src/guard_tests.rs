@@ -45,7 +45,7 @@ impl Bare {
             rx_ring: 8,
             tx_ring: 8,
         };
-        let outbox = outbox::Outbox::new(extent::Extents::new(pool), &card);
+        let outbox = outbox::Outbox::new(extent::Extents::new(pool), &card, card.mtu);
         let mut flow = Flow::new(options(rx_ring), Owner::User, Time::ZERO);
         let (them, us) = (IpAddress::from(THEM), IpAddress::from(US));
         flow.socket_mut().connect(iface.context(), (them, PORT), (us, 1)).expect("good");

@@ -10,12 +10,12 @@ use crate::demux::FlowKey;
 use crate::ether;
 use crate::flow::{Owner, instant};
 use crate::guard::{self, Verdict};
-use crate::icmp::{self, Icmp};
-use crate::ipv4::{self, ACK, Malformed, PROTOCOL_ICMP, PROTOCOL_TCP, Packet, RST, SYN, Tcp};
+use crate::internet::Arrival;
+use crate::ipv4::{self, ACK, RST, SYN, Tcp};
 use crate::listen;
-use crate::neighbor::Arp;
+use crate::packet::Packet;
 use crate::port::Port;
-use crate::reset;
+use crate::segment::{self, PureAck};
 use crate::status::Failure;
 use crate::tombstone::Epitaph;
 use naio_dma::{Page, Pool};
@@ -60,83 +60,31 @@ impl Stack {
             self.counters.drop_ether_address += 1;
             return;
         }
+        let arrival = Arrival { station: frame.source, unicast: for_us, verified };
         match frame.ether_type {
-            // Unicast IP in a broadcast frame is nobody's (RFC 1122 3.3.6), and no broadcast is ours.
-            ether::TYPE_IPV4 if !for_us => self.counters.drop_ip_destination += 1,
-            ether::TYPE_IPV4 => self.ipv4(held, frame.payload, verified, frame.source),
+            ether::TYPE_IPV4 => self.ipv4(held, frame.payload, arrival),
             ether::TYPE_ARP => self.arp(frame.payload),
             _ => self.counters.drop_ether_type += 1,
         }
     }
 
-    fn arp(&mut self, packet: &[u8]) {
-        match self.neighbors.ingest(self.now, packet, &mut self.counters) {
-            Arp::Learned => self.counters.rx_arp += 1,
-            Arp::Malformed => self.counters.drop_arp_malformed += 1,
-            Arp::Unasked => self.counters.drop_arp_unasked += 1,
-            Arp::Conflict => self.counters.drop_arp_conflict += 1,
-            Arp::Answer(to, answer) => {
-                self.counters.rx_arp += 1;
-                if self.replies_are_full() {
-                    self.counters.tx_replies_full += 1;
-                    return;
-                }
-                let kind = (to, ether::TYPE_ARP);
-                self.outbox.other(&mut self.replies, &mut self.counters, kind, &answer);
-            }
-        }
-    }
-
-    fn ipv4<'a>(&mut self, held: &mut Option<Held<'a>>, bytes: &'a [u8], verified: bool, station: Mac) {
-        let packet = match ipv4::parse(bytes, verified) {
-            Ok(packet) => packet,
-            Err(Malformed::Header) => return self.counters.drop_ip_header += 1,
-            Err(Malformed::Checksum) => return self.counters.drop_ip_checksum += 1,
-            Err(Malformed::Fragment) => return self.counters.drop_ip_fragment += 1,
-        };
-        if packet.destination != self.config.address {
-            return self.counters.drop_ip_destination += 1;
-        }
-        if !self.route.is_host(packet.source) {
-            return self.counters.drop_ip_source += 1;
-        }
-        match packet.protocol {
-            PROTOCOL_TCP => self.tcp(held, &packet, verified, station),
-            PROTOCOL_ICMP => self.icmp(&packet, station),
-            _ => self.counters.drop_ip_protocol += 1,
-        }
-    }
-
-    fn icmp(&mut self, packet: &Packet<'_>, station: Mac) {
-        match icmp::classify(packet) {
-            Icmp::Malformed => self.counters.drop_icmp_malformed += 1,
-            Icmp::Other => self.counters.drop_icmp_type += 1,
-            Icmp::EchoRequest => {
-                let len = icmp::reply_len(packet);
-                let room = !self.replies_are_full() && self.outbox.can_make(len);
-                if !room || !self.echoes.allows(self.now) {
-                    self.counters.drop_icmp_limit += 1;
-                    return;
-                }
-                self.counters.rx_icmp_echo += 1;
-                let (replies, counters) = (&mut self.replies, &mut self.counters);
-                self.outbox
-                    .ipv4(replies, counters, Some(station), len, |reply| icmp::write_reply(packet, reply));
-            }
-        }
-    }
-
     #[inline]
-    fn tcp<'a>(&mut self, held: &mut Option<Held<'a>>, packet: &Packet<'a>, verified: bool, station: Mac) {
+    pub(crate) fn tcp<'a>(
+        &mut self,
+        held: &mut Option<Held<'a>>,
+        packet: &Packet<'a>,
+        verified: bool,
+        station: Mac,
+    ) {
         let Some(tcp) = ipv4::parse_tcp(packet.payload) else {
             self.counters.drop_tcp_header += 1;
             return;
         };
-        if !verified && !ipv4::tcp_checksum_is_valid(packet) {
+        if !verified && !packet.checksum_is_valid() {
             self.counters.drop_tcp_checksum += 1;
             return;
         }
-        let key = FlowKey::new((packet.destination, tcp.destination_port), (packet.source, tcp.source_port));
+        let key = FlowKey::of_received(packet.ends, tcp.source_port, tcp.destination_port);
         match self.demux.find(key) {
             Some(index) if !self.makes_way(index, &tcp) => self.guarded(held, index, packet, &tcp),
             _ => self.stranger(key, packet, &tcp, station),
@@ -293,9 +241,9 @@ impl Stack {
     fn repair_zero_window(&mut self, index: u32, tcp: &Tcp) {
         let Some(flow) = self.flows.at(index) else { return };
         let (Some(key), Some(seq)) = (flow.key, flow.rcv_nxt()) else { return };
-        let ack = ipv4::pure_ack(key.remote(), key.local(), (seq, tcp.ack), 1);
+        let ack = PureAck::from_peer(key, (seq, tcp.ack), 1);
         self.counters.zero_window_repaired += 1;
-        self.deliver(index, &ack, None);
+        self.deliver(index, ack.bytes(), None);
     }
 
     /// A segment for nobody: a SYN for a listener opens a connection, the rest is reset.
@@ -322,8 +270,8 @@ impl Stack {
         }
         self.counters.tx_reset += 1;
         let (replies, counters) = (&mut self.replies, &mut self.counters);
-        self.outbox.ipv4(replies, counters, Some(station), reset::LEN, |reset| {
-            reset::write(packet, tcp, reset);
+        self.outbox.packet(replies, counters, Some(station), segment::reset_len(packet), |reset| {
+            segment::write_reset(packet, tcp, reset);
         });
     }
 
@@ -334,9 +282,11 @@ impl Stack {
             self.counters.tx_reset_limited += 1;
             return;
         }
-        let ack = ipv4::pure_ack(key.local(), key.remote(), numbers, 0);
+        let ack = PureAck::to_peer(key, numbers, 0);
         let (replies, counters) = (&mut self.replies, &mut self.counters);
-        self.outbox.ipv4(replies, counters, Some(station), ack.len(), |packet| packet.copy_from_slice(&ack));
+        self.outbox.packet(replies, counters, Some(station), ack.bytes().len(), |packet| {
+            packet.copy_from_slice(ack.bytes());
+        });
     }
 
     fn passive_open(
@@ -351,7 +301,8 @@ impl Stack {
             self.counters.drop_tcp_backlog += 1;
             return;
         }
-        let Some(next_hop) = self.route.next_hop(packet.source) else {
+        let (local, remote) = (packet.ends.destination(), packet.ends.source());
+        let Some((_, next_hop)) = self.path_to_host(remote) else {
             self.counters.drop_ip_source += 1;
             return;
         };
@@ -366,11 +317,11 @@ impl Stack {
         flow.isn_after = isn_after;
         flow.next_hop = next_hop;
         flow.limit = Some(now.after(self.config.syn_received_timeout));
-        let endpoint = IpListenEndpoint { addr: Some(packet.destination.into()), port: tcp.destination_port };
+        let endpoint = IpListenEndpoint { addr: Some(local.into()), port: tcp.destination_port };
         // The socket is new and the port is not zero: there is no way for it to refuse.
         let _ = flow.socket_mut().listen(endpoint);
         let seed = flow.seed(self.key, now);
-        let mut iface = self.interface(seed);
+        let mut iface = self.interface(local, seed);
         self.demux.insert(key, index);
         if let Some(listener) = self.listeners.at_mut(at) {
             listener.embryonic += 1;

@@ -3,6 +3,7 @@
 //! Receives the payload of a frame and hands on a packet whose every length has been proved, or the
 //! reason why not. Nothing behind this file has to doubt a length.
 
+use crate::packet::{Ends, Packet};
 use naio_sys::checksum::Sum;
 use std::net::Ipv4Addr;
 
@@ -12,10 +13,6 @@ pub(crate) const HEADER_LEN: usize = 20;
 pub(crate) const TCP_HEADER_LEN: usize = 20;
 /// The control bits in a TCP header.
 pub(crate) const TCP_FLAGS_AT: usize = 13;
-/// ICMP (RFC 792).
-pub(crate) const PROTOCOL_ICMP: u8 = 1;
-/// TCP (RFC 9293).
-pub(crate) const PROTOCOL_TCP: u8 = 6;
 /// More-fragments and the fragment offset (RFC 791 3.1).
 const FRAGMENT_BITS: u16 = 0x3fff;
 
@@ -25,17 +22,6 @@ pub(crate) enum Malformed {
     Header,
     Checksum,
     Fragment,
-}
-
-/// An IPv4 packet: header and payload without the frame's padding.
-#[derive(Clone, Copy)]
-pub(crate) struct Packet<'a> {
-    pub(crate) source: Ipv4Addr,
-    pub(crate) destination: Ipv4Addr,
-    pub(crate) protocol: u8,
-    /// Header and payload.
-    pub(crate) bytes: &'a [u8],
-    pub(crate) payload: &'a [u8],
 }
 
 /// Takes a packet apart. With `verified` the card vouches for the header checksum.
@@ -55,30 +41,24 @@ pub(crate) fn parse(bytes: &[u8], verified: bool) -> Result<Packet<'_>, Malforme
     if u16::from_be_bytes([header[6], header[7]]) & FRAGMENT_BITS != 0 {
         return Err(Malformed::Fragment);
     }
-    Ok(Packet {
+    Ok(Packet { ends: ends(header), protocol: header[9], bytes, payload })
+}
+
+/// The piece of a datagram, from bytes that [`parse`] has called a fragment.
+pub(crate) fn parse_fragment(bytes: &[u8]) -> Option<Packet<'_>> {
+    let header = bytes.first_chunk::<HEADER_LEN>()?;
+    let header_len = usize::from(header[0] & 15) * 4;
+    let bytes = bytes.get(..usize::from(u16::from_be_bytes([header[2], header[3]])))?;
+    Some(Packet { ends: ends(header), protocol: header[9], bytes, payload: bytes.get(header_len..)? })
+}
+
+/// The addresses in a header.
+#[inline]
+pub(crate) fn ends(header: &[u8; HEADER_LEN]) -> Ends {
+    Ends::V4 {
         source: Ipv4Addr::new(header[12], header[13], header[14], header[15]),
         destination: Ipv4Addr::new(header[16], header[17], header[18], header[19]),
-        protocol: header[9],
-        bytes,
-        payload,
-    })
-}
-
-/// The sum of the pseudo-header (RFC 9293 3.1): both addresses, protocol, payload length.
-#[inline]
-pub(crate) fn pseudo_header(addresses: [u8; 8], protocol: u8, payload_len: usize) -> Sum {
-    let [a, b, c, d, e, f, g, h] = addresses;
-    let word = u16::from_be_bytes;
-    let sum = Sum::ZERO.word(word([a, b])).word(word([c, d])).word(word([e, f])).word(word([g, h]));
-    // The payload of a packet is at most 65 535 bytes long.
-    sum.word(protocol.into()).word(payload_len as u16)
-}
-
-/// Whether the checksum of a TCP segment is right.
-#[inline]
-pub(crate) fn tcp_checksum_is_valid(packet: &Packet<'_>) -> bool {
-    let Some(&addresses) = packet.bytes[12..].first_chunk() else { return false };
-    pseudo_header(addresses, packet.protocol, packet.payload.len()).bytes(packet.payload).is_valid()
+    }
 }
 
 /// Writes a header without options into the first 20 bytes of `packet`, checksum included.
@@ -94,30 +74,6 @@ pub(crate) fn write_header(packet: &mut [u8], source: Ipv4Addr, destination: Ipv
     header[16..20].copy_from_slice(&destination.octets());
     let checksum = Sum::ZERO.bytes(header).checksum();
     header[10..12].copy_from_slice(&checksum.to_be_bytes());
-}
-
-/// Bytes of a packet that is nothing but IP and TCP headers.
-pub(crate) const PURE_LEN: usize = HEADER_LEN + TCP_HEADER_LEN;
-
-/// A pure acknowledgment, as smoltcp would receive it (its TCP checksum, which nobody looks at, is
-/// zero).
-pub(crate) fn pure_ack(
-    source: (Ipv4Addr, u16),
-    destination: (Ipv4Addr, u16),
-    (seq, ack): (u32, u32),
-    window: u16,
-) -> [u8; PURE_LEN] {
-    let mut packet = [0; PURE_LEN];
-    write_header(&mut packet, source.0, destination.0, PROTOCOL_TCP);
-    let tcp = &mut packet[HEADER_LEN..];
-    tcp[0..2].copy_from_slice(&source.1.to_be_bytes());
-    tcp[2..4].copy_from_slice(&destination.1.to_be_bytes());
-    tcp[4..8].copy_from_slice(&seq.to_be_bytes());
-    tcp[8..12].copy_from_slice(&ack.to_be_bytes());
-    tcp[12] = (TCP_HEADER_LEN as u8 / 4) << 4;
-    tcp[TCP_FLAGS_AT] = ACK;
-    tcp[14..16].copy_from_slice(&window.to_be_bytes());
-    packet
 }
 
 /// FIN (RFC 9293 3.1).
@@ -194,8 +150,8 @@ mod tests {
         let mut bytes = frame();
         bytes.extend_from_slice(&[0xee; 9]);
         let packet = parse(&bytes, false).expect("well formed");
-        assert_eq!(packet.source, Ipv4Addr::new(10, 0, 0, 2));
-        assert!(tcp_checksum_is_valid(&packet));
+        assert_eq!(packet.ends.source(), Ipv4Addr::new(10, 0, 0, 2));
+        assert!(packet.checksum_is_valid());
         let tcp = parse_tcp(packet.payload).expect("well formed");
         assert_eq!((tcp.seq, tcp.ack, tcp.payload_len, tcp.flags), (5, 6, 3, ACK));
     }

@@ -6,6 +6,7 @@
 
 use crate::counters::Counters;
 use crate::ipv4::{self, ACK, RST};
+use crate::ipv6;
 use crate::outbox::Outbox;
 use naio_nic::{Mac, TxPacket};
 use smoltcp::phy::{ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
@@ -93,7 +94,7 @@ impl TxToken for Emit<'_, '_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, write: F) -> R {
         let port = self.0;
         let emitted = &mut port.emitted;
-        port.outbox.ipv4(port.packets, port.counters, port.to, len, |packet| {
+        port.outbox.packet(port.packets, port.counters, port.to, len, |packet| {
             let result = write(packet);
             emitted.note(packet);
             result
@@ -108,7 +109,13 @@ impl Emitted {
     /// once both lost an acknowledgment. A pure acknowledgment is <SEQ=SND.NXT>, so that is put in.
     #[inline]
     fn note(&mut self, packet: &mut [u8]) {
-        let Some(segment) = packet.get_mut(ipv4::HEADER_LEN..) else { return };
+        // smoltcp writes neither IPv4 options nor IPv6 extension headers.
+        let header_len = if packet.first().is_some_and(|byte| byte >> 4 == 4) {
+            ipv4::HEADER_LEN
+        } else {
+            ipv6::HEADER_LEN
+        };
+        let Some(segment) = packet.get_mut(header_len..) else { return };
         let Some(tcp) = ipv4::parse_tcp(segment) else { return };
         if tcp.has(ACK) {
             self.acked = Some(tcp.ack);

@@ -3,6 +3,7 @@
 
 mod afterlife;
 mod closing;
+mod datagrams;
 mod fuzz;
 mod opening;
 mod strangers;

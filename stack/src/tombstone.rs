@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     fn key(port: u16) -> FlowKey {
-        FlowKey::new(([10, 0, 0, 1].into(), port), ([10, 0, 0, 2].into(), 80))
+        FlowKey::new(([10, 0, 0, 1], port), ([10, 0, 0, 2], 80))
     }
 
     fn segment(flags: u8, seq: u32) -> Tcp {

@@ -1,7 +1,7 @@
 //! What the documentation of the queue promises, over a wire in memory.
 
 use crate::common::{complete, connected, joined, listener, pattern, queue_and_peer, run};
-use aio_api::{Kind, OpError, RecvOptions, SocketOptions, SubmitReason, Wait, WaitError};
+use aio_api::{Kind, OpError, RecvOptions, SocketError, SocketOptions, SubmitReason, Wait, WaitError};
 use naio_stack::Phase;
 use naio_testkit::WireOptions;
 use std::time::Duration;
@@ -180,6 +180,21 @@ fn a_reset_by_the_peer_ends_what_waits() {
     let done = complete(&mut queue, &mut peer, 1);
     assert_eq!(done[0].result, Err(OpError::Reset));
     assert!(done[0].buffer.is_some());
+}
+
+#[test]
+fn a_queue_out_of_sockets_names_its_limit() {
+    let (mut queue, _peer) = queue_and_peer();
+    let mut sockets = Vec::new();
+    let refused = loop {
+        match queue.socket(SocketOptions::default()) {
+            Ok(socket) => sockets.push(socket),
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(refused, SocketError::TooMany { limit: sockets.len() });
+    assert!(queue.abort(sockets.remove(0)));
+    queue.socket(SocketOptions::default()).expect("room again");
 }
 
 #[test]

@@ -3,26 +3,23 @@
 //! The clock and the marks stand where `naio-recv` has them: begin before the request is sent, end after the
 //! last payload byte (and behind the hash, if one was asked for).
 #![forbid(unsafe_code)]
-#![allow(clippy::print_stdout, reason = "a command prints its results")]
 
 use clap::Parser;
 use naio_bench::cpu::Snapshot;
+use naio_bench::failure::{Failure, conclude};
+use naio_bench::kernel_sender::connect;
 use naio_bench::progress::Progress;
 use naio_bench::protocol::{DIGEST_LEN, Request};
 use naio_bench::report::Report;
+use naio_bench::session::OutputArguments;
 use naio_bench::sha::{self, Verifier};
 use naio_bench::size::Size;
-use naio_sys::clock;
 use naio_sys::mark::{RUN_BEGINS, RUN_ENDS, mark};
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// How long the connection may take to open, tries included: a kernel NIC that was just bound needs seconds.
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// Pause between two tries to connect.
-const CONNECT_PAUSE: Duration = Duration::from_millis(100);
 /// How long the remote may be silent. Long, because it hashes the payload before it sends a trailer.
 const SILENCE_LIMIT: Duration = Duration::from_secs(120);
 /// Largest receive buffer that is believed to be meant.
@@ -49,57 +46,19 @@ struct Arguments {
     /// Hash the payload and compare with the remote's hash; costs more than receiving does.
     #[arg(long)]
     sha256: bool,
-    /// Print one JSON object instead of a table.
-    #[arg(long)]
-    json: bool,
-    /// Say every second on standard error how far it is.
-    #[arg(long)]
-    progress: bool,
+    #[command(flatten)]
+    output: OutputArguments,
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => {
-            eprintln!("error: the payload's SHA-256 is not what the remote sent");
-            ExitCode::FAILURE
-        }
-        Err((what, error)) => {
-            eprintln!("error: {what}: {error}");
-            eprintln!("help: is naio-remote running there, and does the address answer a ping?");
-            ExitCode::FAILURE
-        }
-    }
+    let arguments = Arguments::parse();
+    conclude(run(&arguments), arguments.output.json)
 }
 
-/// Runs the transfer and prints the report; false if the hash differs.
-fn run(arguments: &Arguments) -> Result<bool, (String, io::Error)> {
+fn run(arguments: &Arguments) -> Result<Report, Failure> {
     let remote = arguments.remote;
-    let mut stream = connect(remote).map_err(|e| (format!("cannot connect to {remote}"), e))?;
-    let report =
-        receive(&mut stream, arguments).map_err(|e| (format!("transfer from {remote} broke off"), e))?;
-    if arguments.json {
-        println!("{}", report.to_json().map_err(|e| ("cannot write the report".to_owned(), e.into()))?);
-    } else {
-        print!("{report}");
-    }
-    Ok(report.sha256_ok != Some(false))
-}
-
-fn connect(remote: SocketAddr) -> io::Result<TcpStream> {
-    let start = clock::now();
-    loop {
-        let left = CONNECT_LIMIT.saturating_sub(clock::now().since(start));
-        match TcpStream::connect_timeout(&remote, left.max(CONNECT_PAUSE)) {
-            Ok(stream) => {
-                stream.set_read_timeout(Some(SILENCE_LIMIT))?;
-                stream.set_write_timeout(Some(SILENCE_LIMIT))?;
-                return Ok(stream);
-            }
-            Err(error) if left.is_zero() => return Err(error),
-            Err(_) => std::thread::sleep(CONNECT_PAUSE),
-        }
-    }
+    let mut stream = connect(remote).map_err(Failure::io(format!("cannot connect to {remote}")))?;
+    receive(&mut stream, arguments).map_err(Failure::io(format!("transfer from {remote} broke off")))
 }
 
 fn receive(stream: &mut TcpStream, arguments: &Arguments) -> io::Result<Report> {
@@ -108,12 +67,14 @@ fn receive(stream: &mut TcpStream, arguments: &Arguments) -> io::Result<Report> 
     else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "--buffer must be 1 byte to 1 GiB"));
     };
+    stream.set_read_timeout(Some(SILENCE_LIMIT))?;
+    stream.set_write_timeout(Some(SILENCE_LIMIT))?;
     // Written once, so that its pages exist before the clock starts.
     let mut buffer = vec![0xff; buffer];
     let payload = arguments.size.0;
     let expected = payload + if arguments.sha256 { DIGEST_LEN as u64 } else { 0 };
     let mut verifier = arguments.sha256.then(|| Verifier::new(payload));
-    let mut progress = Progress::new(arguments.progress, payload);
+    let mut progress = Progress::new(arguments.output.progress, payload);
     let request = Request { bytes: payload, sha256: arguments.sha256 }.encode();
 
     let (mut received, mut calls) = (0u64, 0u64);

@@ -67,9 +67,10 @@ in_peer() {
     nsenter -t $PEER_PID -n "$@"
 }
 
-# serve: starts naio-remote on the peer and waits until it listens.
+# serve: starts naio-remote on the peer, as REMOTE_PID, and waits until it listens.
 serve() {
-    in_peer naio-remote > /tmp/remote.log 2>&1 &
+    nsenter -t $PEER_PID -n naio-remote > /tmp/remote.log 2>&1 &
+    REMOTE_PID=$!
     tries=0
     until grep -q listening /tmp/remote.log; do
         tries=$((tries + 1))
@@ -98,6 +99,44 @@ step() {
     sed 's/^/e /' /tmp/err >&3
     echo "@end $step_name $status" >&3
     return $status
+}
+
+# begin NAME SECONDS COMMAND...: starts the command in the background, in BEGUN; `end NAME` reports it.
+begin() {
+    begin_name=$1
+    begin_limit=$2
+    shift 2
+    timeout -s KILL "$begin_limit" "$@" > "/tmp/$begin_name.out" 2> "/tmp/$begin_name.err" < /dev/null &
+    BEGUN=$!
+}
+
+# end NAME: waits for the command that was begun last and reports its output and status as step NAME.
+end() {
+    wait $BEGUN
+    end_status=$?
+    step "$1" 10 sh -c "cat /tmp/$1.out; cat /tmp/$1.err >&2; exit $end_status"
+}
+
+# until_true SECONDS COMMAND...: waits until the command succeeds; fails when the time is over.
+until_true() {
+    tries=$(($1 * 10))
+    shift
+    until "$@" > /dev/null 2>&1; do
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] || return 1
+        sleep 0.1
+    done
+}
+
+# connected HEXPORT [COUNT]: whether the peer has that many established connections with this local port.
+connected() {
+    n=$(in_peer grep -c "^ *[0-9]*: [0-9A-F]*:$1 [0-9A-F]*:[0-9A-F]* 01 " /proc/net/tcp)
+    [ "$n" -ge "${2:-1}" ]
+}
+
+# monitor COMMAND...: has QEMU's monitor do it, for example set_link n0 off. Takes a moment.
+monitor() {
+    echo "@monitor $*" >&3
 }
 
 # value NAME TEXT: reports a figure.

@@ -14,18 +14,70 @@ pub const HERE: &str = "10.9.0.2/24";
 pub const HERE_HOST: &str = "10.9.0.2";
 /// Address of the peer.
 pub const THERE: &str = "10.9.0.1/24";
+/// The same without its prefix length.
+pub const THERE_HOST: &str = "10.9.0.1";
 /// Where the peer's `naio-remote` serves payload.
 pub const REMOTE: &str = "10.9.0.1:5001";
+/// Where it reads what senders send.
+pub const SINK: &str = "10.9.0.1:5002";
 
-/// Who receives.
+/// What is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, clap::ValueEnum)]
+pub enum Experiment {
+    /// Pull --size bytes over one connection.
+    Recv,
+    /// Send --size bytes over ten connections, from buffers.
+    Send,
+    /// Send --size bytes over ten connections, from a file in memory.
+    Sendfile,
+}
+
+impl Experiment {
+    /// Its name in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Recv => "recv",
+            Self::Send => "send",
+            Self::Sendfile => "sendfile",
+        }
+    }
+
+    /// What an arm does with its payload, for a line of progress.
+    #[must_use]
+    pub fn verb(self) -> &'static str {
+        match self {
+            Self::Recv => "receives",
+            Self::Send | Self::Sendfile => "sends",
+        }
+    }
+
+    /// Both arms, naio's first.
+    #[must_use]
+    pub fn arms(self) -> [Arm; 2] {
+        match self {
+            Self::Recv => [Arm::NaioRecv, Arm::KernelRecv],
+            Self::Send => [Arm::NaioSend, Arm::KernelSend],
+            Self::Sendfile => [Arm::NaioSendfile, Arm::KernelSendfile],
+        }
+    }
+}
+
+/// Who moves the bytes, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, clap::ValueEnum)]
 pub enum Arm {
-    /// naio: our driver over vfio-pci, smoltcp, the event queue.
-    #[value(name = "naio-recv")]
-    Naio,
+    /// naio: our driver over vfio-pci, smoltcp, the event queue; receives posted ahead.
+    NaioRecv,
     /// The kernel: its e1000 driver, its TCP, `recv()`.
-    #[value(name = "kernel-recv")]
-    Kernel,
+    KernelRecv,
+    /// naio: sends from buffers, submitted ahead.
+    NaioSend,
+    /// The kernel: epoll and `send()`.
+    KernelSend,
+    /// naio: `sendfile` operations, submitted ahead.
+    NaioSendfile,
+    /// The kernel: epoll and `sendfile()`.
+    KernelSendfile,
 }
 
 impl Arm {
@@ -33,8 +85,12 @@ impl Arm {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::Naio => "naio-recv",
-            Self::Kernel => "kernel-recv",
+            Self::NaioRecv => "naio-recv",
+            Self::KernelRecv => "kernel-recv",
+            Self::NaioSend => "naio-send",
+            Self::KernelSend => "kernel-send",
+            Self::NaioSendfile => "naio-sendfile",
+            Self::KernelSendfile => "kernel-sendfile",
         }
     }
 
@@ -42,34 +98,50 @@ impl Arm {
     #[must_use]
     pub fn program(self) -> &'static str {
         match self {
-            Self::Naio => "naio-recv",
-            Self::Kernel => "sync-recv",
+            Self::KernelRecv => "sync-recv",
+            Self::KernelSend => "sync-send",
+            Self::KernelSendfile => "sync-sendfile",
+            Self::NaioRecv | Self::NaioSend | Self::NaioSendfile => self.name(),
+        }
+    }
+
+    /// Whether it runs over naio; otherwise over the kernel.
+    #[must_use]
+    pub fn is_naio(self) -> bool {
+        matches!(self, Self::NaioRecv | Self::NaioSend | Self::NaioSendfile)
+    }
+
+    /// The experiment it belongs to.
+    #[must_use]
+    pub fn experiment(self) -> Experiment {
+        match self {
+            Self::NaioRecv | Self::KernelRecv => Experiment::Recv,
+            Self::NaioSend | Self::KernelSend => Experiment::Send,
+            Self::NaioSendfile | Self::KernelSendfile => Experiment::Sendfile,
         }
     }
 
     /// Shell lines that give the card to this arm.
     #[must_use]
     pub fn prepare(self) -> String {
-        match self {
-            Self::Naio => format!(
+        if self.is_naio() {
+            format!(
                 "try vfio load vfio_iommu_type1\ntry vfio-pci load vfio-pci\ntry bind bind {CARD} vfio-pci\n"
-            ),
-            Self::Kernel => {
-                format!("try e1000 load e1000\ntry bind bind {CARD} e1000\ntry up up {CARD} {HERE}\n")
-            }
+            )
+        } else {
+            format!("try e1000 load e1000\ntry bind bind {CARD} e1000\ntry up up {CARD} {HERE}\n")
         }
     }
 
-    /// The command that receives `mib` MiB and prints one JSON object.
+    /// The command that moves `mib` MiB and prints one JSON object.
     #[must_use]
     pub fn command(self, mib: u64, hashed: bool) -> String {
         let program = self.program();
         let hash = if hashed { " --sha256" } else { "" };
-        let own = match self {
-            Self::Naio => format!(" --device vfio:{CARD} --address {HERE} --marks"),
-            Self::Kernel => String::new(),
-        };
-        format!("{program}{own} --remote {REMOTE} --size {mib}MiB --json{hash}")
+        let own =
+            if self.is_naio() { format!(" --device vfio:{CARD} --address {HERE}") } else { String::new() };
+        let remote = if self.experiment() == Experiment::Recv { REMOTE } else { SINK };
+        format!("{program}{own} --remote {remote} --size {mib}MiB --json{hash}")
     }
 }
 
@@ -77,7 +149,7 @@ impl Arm {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Report {
-    /// Payload bytes received.
+    /// Payload bytes moved.
     pub bytes: u64,
     /// Wall time.
     pub seconds: f64,

@@ -1,17 +1,24 @@
-//! The seed's experiment: the same transfer by naio and by the kernel's own driver, counted in guest instructions.
+//! The experiments: the same transfer by naio and by the kernel's own driver, counted in guest instructions.
 //!
-//! One round boots two guests with the same card model, one vCPU, the plugin and the TAP to the same remote: in the
-//! first (translated IOMMU) naio receives and then, the card rebound, the kernel; in the second (`iommu=pt`) the
-//! kernel. So the order is naio, kernel translated, kernel pt, naio, …, every pair of the first two shares a boot,
-//! and what differs from boot to boot lands in every arm alike. Before the measured rounds one more round runs with
-//! SHA-256 and the same arguments; `sha256_ok` of every run refers to it, and nothing is hashed in a measured run.
+//! **TAP** (the guest is the measured side alone): one round boots two guests with the same card model, one vCPU, the
+//! plugin and the TAP to the same remote: in the first (translated IOMMU) naio runs and then, the card rebound, the
+//! kernel; in the second (`iommu=pt`) the kernel. So the order is naio, kernel translated, kernel pt, naio, …, every
+//! pair of the first two shares a boot, and what differs from boot to boot lands in every arm alike.
+//!
+//! **Two cards** in one guest, the remote on the second one in a namespace, one vCPU whose clock counts instructions:
+//! both sides are in the figures, and how sends and acknowledgments interleave repeats, which it does not over a TAP.
+//! naio's user instructions are still nearly the user column, because the remote only reads; and because the remote's
+//! driver gains by `iommu=pt` too, both arms run in both modes.
+//!
+//! Before the measured rounds one more round runs with SHA-256 and the same arguments; `sha256_ok` of every run refers
+//! to it, and nothing is hashed in a measured run.
 
 mod record;
 mod table;
 
 pub use record::Record;
 
-use crate::arm::Arm;
+use crate::arm::{Arm, CARD, Experiment, PEER_CARD, THERE};
 use crate::guest::Job;
 use crate::marks::{self, MarksError};
 use crate::paths::Paths;
@@ -28,9 +35,42 @@ const BOOT_LIMIT: Duration = Duration::from_secs(90);
 /// The slowest rate that is not yet a hang, measured or hashed, in MiB a second.
 const SLOWEST_MIB_PER_S: u64 = 2;
 
+/// Where the remote is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Topology {
+    /// Outside, behind a TAP.
+    Tap,
+    /// On a second card of the same guest.
+    TwoCards,
+}
+
+impl Topology {
+    /// The one whose figures repeat.
+    #[must_use]
+    pub fn usual(experiment: Experiment) -> Self {
+        match experiment {
+            Experiment::Recv => Self::Tap,
+            Experiment::Send | Experiment::Sendfile => Self::TwoCards,
+        }
+    }
+
+    /// Its name in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tap => "tap",
+            Self::TwoCards => "two-cards",
+        }
+    }
+}
+
 /// What to compare.
 #[derive(Debug, Clone)]
 pub struct Plan {
+    /// Which way the bytes go.
+    pub experiment: Experiment,
+    /// Over which wire.
+    pub topology: Topology,
     /// Measured runs of each arm.
     pub runs: u32,
     /// Payload of a run, MiB.
@@ -55,7 +95,7 @@ pub enum CompareError {
     #[error(transparent)]
     Marks(#[from] MarksError),
     /// A hashed run came out wrong.
-    #[error("{arm} ({iommu}) received other bytes than were sent: SHA-256 differs")]
+    #[error("{arm} ({iommu}) moved other bytes than were sent: SHA-256 differs")]
     Hash {
         /// Name of the arm.
         arm: &'static str,
@@ -78,8 +118,8 @@ impl CompareError {
     pub fn help(&self) -> &'static str {
         match self {
             Self::Topology(TopologyError::Root) => {
-                "`cargo rig compare` needs root for its TAP; everything stays in \
-                                                    a network namespace of its own"
+                "a TAP needs root (everything stays in a network namespace of its own); --topology \
+                 two-cards does not"
             }
             Self::Topology(_) => {
                 "run `cargo rig setup`; a container needs CAP_NET_ADMIN, CAP_SYS_ADMIN and \
@@ -114,26 +154,21 @@ pub fn run(
     plan: &Plan,
     say: &dyn Fn(&str),
 ) -> Result<Vec<Record>, CompareError> {
-    let wire = TapWire::create(parts.tools.ip.as_deref())?;
+    let wire = match plan.topology {
+        Topology::Tap => Some(TapWire::create(parts.tools.ip.as_deref())?),
+        Topology::TwoCards => None,
+    };
     let remote =
         parts.programs.find("naio-remote").ok_or_else(|| TopologyError::Peer("not built".to_owned()))?;
     std::fs::create_dir_all(paths.runs()).map_err(TopologyError::Log)?;
     let log = paths.runs().join(format!("{}-remote.log", std::process::id()));
-    let _peer = wire.peer(&remote, &log)?;
-    let guests = [
-        Guest { iommu: Iommu::Translated, arms: plan.arms.clone() },
-        // naio's DMA is translated in either mode; only the kernel's driver gains by `pt`.
-        Guest {
-            iommu: Iommu::PassThrough,
-            arms: plan.arms.iter().copied().filter(|a| *a == Arm::Kernel).collect(),
-        },
-    ];
+    let _peer = wire.as_ref().map(|wire| wire.peer(&remote, &log)).transpose()?;
+    let context = Context { paths, parts, plan, wire: wire.as_ref(), say };
     let mut verified: HashMap<(Arm, Iommu), bool> = HashMap::new();
     let mut records = Vec::new();
     for round in 0..=plan.runs {
-        for guest in guests.iter().filter(|g| !g.arms.is_empty()) {
-            let context = Context { paths, parts, wire: &wire, say };
-            for mut record in one_guest(&context, guest, plan.mib, round)? {
+        for guest in guests(plan).iter().filter(|g| !g.arms.is_empty()) {
+            for mut record in one_guest(&context, guest, round)? {
                 let key = (record.who, guest.iommu);
                 if round == 0 {
                     if record.sha256_ok != Some(true) {
@@ -151,44 +186,55 @@ pub fn run(
     Ok(records)
 }
 
+/// The guests of one round.
+fn guests(plan: &Plan) -> [Guest; 2] {
+    // naio's DMA is translated in either mode: over a TAP only the kernel's driver gains by `pt`.
+    let gains = |arm: &Arm| plan.topology == Topology::TwoCards || !arm.is_naio();
+    [
+        Guest { iommu: Iommu::Translated, arms: plan.arms.clone() },
+        Guest { iommu: Iommu::PassThrough, arms: plan.arms.iter().copied().filter(gains).collect() },
+    ]
+}
+
 struct Context<'a> {
     paths: &'a Paths,
     parts: &'a Parts,
-    wire: &'a TapWire,
+    plan: &'a Plan,
+    wire: Option<&'a TapWire>,
     say: &'a dyn Fn(&str),
 }
 
 /// Boots one guest of a round and reads its runs. Round 0 hashes.
-fn one_guest(
-    context: &Context<'_>,
-    guest: &Guest,
-    mib: u64,
-    round: u32,
-) -> Result<Vec<Record>, CompareError> {
-    let machine = Machine { counting: true, ..Machine::on_tap(guest.iommu) };
+fn one_guest(context: &Context<'_>, guest: &Guest, round: u32) -> Result<Vec<Record>, CompareError> {
+    let (plan, mib) = (context.plan, context.plan.mib);
+    let machine = match plan.topology {
+        Topology::Tap => Machine { counting: true, ..Machine::on_tap(guest.iommu) },
+        Topology::TwoCards => Machine { counting: true, icount: true, ..Machine::with_peer(guest.iommu) },
+    };
     let transfer = Duration::from_secs(30 + mib / SLOWEST_MIB_PER_S);
-    let mut script = String::new();
+    let mut script = peer_script(plan.topology);
     for arm in &guest.arms {
         let command = arm.command(mib, round == 0);
         script.push_str(&arm.prepare());
         script.push_str(&format!("step {} {} {command} || exit 1\n", arm.name(), transfer.as_secs()));
     }
-    let job =
-        Job { script, programs: guest.arms.iter().map(|arm| arm.program()).collect(), ..Job::default() };
+    let mut programs: Vec<_> = guest.arms.iter().map(|arm| arm.program()).collect();
+    programs.push("naio-remote");
+    let job = Job { script, programs, ..Job::default() };
     let limit = BOOT_LIMIT + transfer * u32::try_from(guest.arms.len()).unwrap_or(1);
     let boot = Boot {
         paths: context.paths,
         parts: context.parts,
         machine: &machine,
         job: &job,
-        wire: Some(context.wire),
+        wire: context.wire,
         limit,
     };
     let title = if round == 0 { "hashed round".to_owned() } else { format!("round {round}") };
     (context.say)(&format!("{title}: booting a guest, IOMMU {}", guest.iommu.name()));
     let outcome = qemu::boot(&boot, &mut |event| {
         if let Event::Begin(step) = event {
-            (context.say)(&format!("{title}: {step} receives {mib} MiB"));
+            (context.say)(&format!("{title}: {step} {} {mib} MiB", plan.experiment.verb()));
         }
     })?;
     let reports: Vec<_> =
@@ -198,7 +244,19 @@ fn one_guest(
         return Err(CompareError::Count { seen: counts.len(), made: reports.len() });
     }
     let runs = guest.arms.iter().zip(&reports).zip(&counts);
-    Ok(runs.map(|((arm, report), counts)| Record::new(*arm, guest.iommu, round, report, counts)).collect())
+    Ok(runs
+        .map(|((arm, report), counts)| Record::new(*arm, (plan.topology, guest.iommu), round, report, counts))
+        .collect())
+}
+
+/// Makes the remote inside the guest, where it has to be there.
+fn peer_script(topology: Topology) -> String {
+    match topology {
+        Topology::Tap => String::new(),
+        Topology::TwoCards => format!(
+            "try e1000 load e1000\ntry unbind unbind {CARD}\ntry peer peer {PEER_CARD} {THERE}\ntry serve serve\n"
+        ),
+    }
 }
 
 /// Writes one JSON object per run and line.
@@ -216,6 +274,6 @@ pub fn write_json(records: &[Record], file: &Path) -> std::io::Result<()> {
 
 /// The table for people: every run, then medians and ratios.
 #[must_use]
-pub fn table(records: &[Record]) -> String {
-    table::render(records)
+pub fn table(plan: &Plan, records: &[Record]) -> String {
+    table::render(plan.experiment, plan.topology, records)
 }

@@ -1,7 +1,7 @@
 //! `cargo demo`: one small receive experiment in the rig, for somebody who has just cloned the repository. Installs
 //! nothing; says what is missing and which command would bring it.
 
-use crate::arm::{Arm, CARD, PEER_CARD, REMOTE, THERE};
+use crate::arm::{Arm, CARD, Experiment, PEER_CARD, REMOTE, THERE};
 use crate::guest::Job;
 use crate::paths::Paths;
 use crate::qemu::{self, Boot, BootError, Iommu, Machine};
@@ -30,7 +30,7 @@ pub enum DemoError {
 /// # Errors
 /// [`DemoError`].
 pub fn run(paths: &Paths, parts: &Parts, say: &dyn Fn(&str)) -> Result<String, DemoError> {
-    let arms = [Arm::Naio, Arm::Kernel];
+    let arms = Experiment::Recv.arms();
     // One CPU for the side that receives, which may poll, and one for the peer.
     let machine = Machine { vcpus: 2, ..Machine::with_peer(Iommu::Translated) };
     let mut script = format!(
@@ -47,7 +47,7 @@ pub fn run(paths: &Paths, parts: &Parts, say: &dyn Fn(&str)) -> Result<String, D
     }
     let job = Job {
         script,
-        programs: vec![Arm::Naio.program(), Arm::Kernel.program(), "naio-remote"],
+        programs: vec![Arm::NaioRecv.program(), Arm::KernelRecv.program(), "naio-remote"],
         ..Job::default()
     };
     say(&format!("booting a guest: card {CARD} (82540EM) behind an IOMMU, a Linux peer at {REMOTE}"));
@@ -55,7 +55,7 @@ pub fn run(paths: &Paths, parts: &Parts, say: &dyn Fn(&str)) -> Result<String, D
     let outcome = qemu::boot(&boot, &mut |event| match event {
         Event::Begin(step) => say(&format!("{step} receives {MIB} MiB and hashes them")),
         Event::Broken(what) => say(&format!("the guest could not prepare {what}")),
-        Event::End(..) => {}
+        Event::End(..) | Event::Monitor(_) => {}
     })?;
     let mut table = format!("\n{:<14} {:>8} {:>8} {:>8}  {}\n", "", "MiB", "MB/s", "busy %", "SHA-256");
     for arm in arms {

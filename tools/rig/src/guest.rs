@@ -15,6 +15,22 @@ const LIBRARY: &str = include_str!("../guest/lib.sh");
 const PASSWD: &str = "root::0:0:root:/root:/bin/sh\nuser::1000:1000:user:/tmp:/bin/sh\n";
 const GROUP: &str = "root:x:0:\nuser:x:1000:\n";
 
+/// naio's programs.
+const PROGRAMS: [&str; 9] = [
+    "naio-recv",
+    "naio-send",
+    "naio-sendfile",
+    "naio-echo",
+    "naio-remote",
+    "sync-recv",
+    "sync-send",
+    "sync-sendfile",
+    "sync-echo",
+];
+/// The examples of `aio-api`: their names in the guest, and in cargo's folder.
+const EXAMPLES: [(&str, &str); 2] =
+    [("example-client", "examples/client"), ("example-server", "examples/server")];
+
 /// What a guest is to do.
 #[derive(Debug, Clone, Default)]
 pub struct Job {
@@ -24,6 +40,20 @@ pub struct Job {
     pub programs: Vec<&'static str>,
     /// Other programs: name in the guest, file on the host.
     pub others: Vec<(&'static str, PathBuf)>,
+}
+
+impl Job {
+    /// A job that may call every program of naio that this tree has; one it lacks fails its own step only.
+    #[must_use]
+    pub fn with_everything(parts: &Parts, script: &str) -> Self {
+        let found = |name: &&str| parts.programs.find(name).is_some();
+        let programs = PROGRAMS.into_iter().filter(found).collect();
+        let others = EXAMPLES
+            .into_iter()
+            .filter_map(|(name, file)| Some((name, parts.programs.find(file)?)))
+            .collect();
+        Self { script: script.to_owned(), programs, others }
+    }
 }
 
 /// Why a guest cannot be packed.

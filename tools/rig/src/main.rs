@@ -2,9 +2,9 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "a command prints its results")]
 
-use clap::{Parser, Subcommand, ValueEnum};
-use naio_rig::arm::Arm;
-use naio_rig::compare::{self, Plan};
+use clap::{Parser, Subcommand};
+use naio_rig::arm::{Arm, Experiment};
+use naio_rig::compare::{self, Plan, Topology};
 use naio_rig::paths::Paths;
 use naio_rig::{demo, lock, setup, shell};
 use std::io::Write as _;
@@ -32,7 +32,7 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Compare naio with the kernel's own driver, run by run, in guest instructions per MiB (needs root).
+    /// Compare naio with the kernel's own driver, run by run, in guest instructions per MiB (a TAP needs root).
     Compare(CompareArguments),
     /// Boot a guest with the card bound to vfio-pci and a shell on this terminal.
     Shell,
@@ -56,15 +56,13 @@ struct CompareArguments {
     /// Also write one JSON object per run, a line each, to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Only these arms.
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "naio-recv,kernel-recv")]
+    /// Only these arms of the experiment; both unless told otherwise.
+    #[arg(long, value_enum, value_delimiter = ',')]
     arms: Vec<Arm>,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Experiment {
-    /// Pull --size bytes over one connection.
-    Recv,
+    /// Over which wire; with both, one table each. Unless told otherwise, tap for recv and two-cards for the
+    /// others, because what sending costs over a TAP moves by tens of per cent from run to run.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    topology: Vec<Topology>,
 }
 
 /// A failure as the user sees it: what happened, and what to do.
@@ -130,18 +128,38 @@ fn test(paths: &Paths, arguments: &[String]) -> ExitCode {
 }
 
 fn run_compare(paths: &Paths, arguments: &CompareArguments) -> Result<(), Failure> {
-    let Experiment::Recv = arguments.experiment;
+    let experiment = arguments.experiment;
+    let mut arms = arguments.arms.clone();
+    if arms.is_empty() {
+        arms.extend(experiment.arms());
+    }
+    if let Some(arm) = arms.iter().find(|arm| arm.experiment() != experiment) {
+        let what = format!("{} is no arm of the experiment {}", arm.name(), experiment.name());
+        let [naio, kernel] = experiment.arms();
+        return Err(failure(what, &format!("its arms are {} and {}", naio.name(), kernel.name())));
+    }
+    let mut topologies = arguments.topology.clone();
+    if topologies.is_empty() {
+        topologies.push(Topology::usual(experiment));
+    }
     let (parts, _lock) = ready(paths)?;
-    let plan = Plan { runs: arguments.runs, mib: arguments.size, arms: arguments.arms.clone() };
-    let records = compare::run(paths, &parts, &plan, &say).map_err(|e| {
-        let help = e.help();
-        failure(e, help)
-    })?;
+    let mut records = Vec::new();
+    let mut tables = String::new();
+    for topology in topologies {
+        let plan =
+            Plan { experiment, topology, runs: arguments.runs, mib: arguments.size, arms: arms.clone() };
+        let measured = compare::run(paths, &parts, &plan, &say).map_err(|e| {
+            let help = e.help();
+            failure(e, help)
+        })?;
+        tables.push_str(&compare::table(&plan, &measured));
+        records.extend(measured);
+    }
     if let Some(file) = &arguments.json {
         compare::write_json(&records, file)
             .map_err(|e| failure(format!("cannot write {}: {e}", file.display()), "check the folder"))?;
     }
-    print!("{}", compare::table(&records));
+    print!("{tables}");
     Ok(())
 }
 

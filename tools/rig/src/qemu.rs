@@ -12,13 +12,16 @@ use crate::setup::Parts;
 use crate::topology::TapWire;
 use core::time::Duration;
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The card model that the first experiments use: the 82540EM.
+/// The card model that experiments use: the 82540EM.
 pub const E1000: &str = "e1000";
+/// QEMU's other models of the family: the 82544GC and the 82545EM.
+pub const OTHER_MODELS: [&str; 2] = ["e1000-82544gc", "e1000-82545em"];
 const POLL: Duration = Duration::from_millis(50);
 /// Exit status of QEMU when the guest says that its job went well: (16 << 1) | 1, see `leave` in `guest/lib.sh`.
 const STATUS_DONE: i32 = 33;
@@ -26,6 +29,13 @@ const STATUS_DONE: i32 = 33;
 const STATUS_JOB_FAILED: i32 = 35;
 /// QEMU did not like its command line.
 const STATUS_REFUSED: i32 = 1;
+/// Socket of QEMU's monitor, in the folder of the run.
+const MONITOR: &str = "monitor";
+const PROMPT: &[u8] = b"(qemu)";
+/// Length of a socket's address (unix(7): `sun_path`).
+const SOCKET_PATH_MAX: usize = 108;
+/// How long the monitor may take for a command.
+const MONITOR_LIMIT: Duration = Duration::from_secs(10);
 /// How much of the console goes into an error.
 const CONSOLE_TAIL: usize = 1500;
 
@@ -85,21 +95,31 @@ pub struct Machine {
     pub vcpus: u8,
     /// Whether the counting plugin is loaded.
     pub counting: bool,
+    /// Whether the guest's clock counts its instructions, so that a run with both ends inside repeats. Only with
+    /// one vCPU: with two, QEMU 7.2 hangs.
+    pub icount: bool,
 }
 
 impl Machine {
+    /// The same with another model as the card under test; a peer's card stays as it is.
+    #[must_use]
+    pub fn model(mut self, model: &'static str) -> Self {
+        self.cards.iter_mut().take(1).for_each(|card| card.model = model);
+        self
+    }
+
     /// One vCPU and the card under test on a TAP: the guest is the measured side alone.
     #[must_use]
     pub fn on_tap(iommu: Iommu) -> Self {
         let card = Card { slot: 2, behind_bridge: false, model: E1000, wire: Wire::Tap };
-        Self { iommu, cards: vec![card], vcpus: 1, counting: false }
+        Self { iommu, cards: vec![card], vcpus: 1, counting: false, icount: false }
     }
 
     /// The card under test and a peer's card, connected inside QEMU.
     #[must_use]
     pub fn with_peer(iommu: Iommu) -> Self {
         let card = |slot| Card { slot, behind_bridge: false, model: E1000, wire: Wire::Hub(1) };
-        Self { iommu, cards: vec![card(2), card(3)], vcpus: 1, counting: false }
+        Self { iommu, cards: vec![card(2), card(3)], vcpus: 1, counting: false, icount: false }
     }
 }
 
@@ -179,6 +199,11 @@ pub fn boot(boot: &Boot<'_>, on_event: &mut dyn FnMut(&Event)) -> Result<Outcome
     let mut command = command(boot, &logs)?;
     let serial = |name: &str| format!("file:{}", logs.join(name).display());
     command.args(["-display", "none", "-serial", &serial("console.log"), "-serial", &serial("results.log")]);
+    let socket = logs.join(MONITOR);
+    // Without a monitor the guest still runs; a job that asks for one then ends with an error that names the file.
+    if socket.as_os_str().len() < SOCKET_PATH_MAX {
+        command.arg("-monitor").arg(format!("unix:{},server=on,wait=off", socket.display()));
+    }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(logs.join("qemu.log"))?);
     let mut guard = Guard::spawn(&mut command)?;
     let deadline = Deadline::after(boot.limit);
@@ -187,7 +212,12 @@ pub fn boot(boot: &Boot<'_>, on_event: &mut dyn FnMut(&Event)) -> Result<Outcome
     let status = loop {
         let status = guard.poll();
         // Read after the look at the process, so that nothing written before its end is missed.
-        results.feed(&tail.read()).iter().for_each(&mut *on_event);
+        for event in results.feed(&tail.read()) {
+            if let Event::Monitor(line) = &event {
+                monitor(&logs, line)?;
+            }
+            on_event(&event);
+        }
         if let Some(status) = status {
             break status;
         }
@@ -246,7 +276,13 @@ fn command(boot: &Boot<'_>, logs: &Path) -> Result<Command, BootError> {
     for folder in tools.firmware() {
         command.arg("-L").arg(folder);
     }
-    command.args(["-accel", "tcg,thread=multi", "-M", "q35"]);
+    let threads = if machine.icount { "tcg,thread=single" } else { "tcg,thread=multi" };
+    command.args(["-accel", threads, "-M", "q35"]);
+    if machine.icount {
+        // 4 ns an instruction: a CPU of 250 million a second, which is what the emulator reaches. With sleep=off an
+        // idle guest costs no real time.
+        command.args(["-icount", "shift=2,align=off,sleep=off"]);
+    }
     // With ERMS the kernel copies by `rep movsb`, which TCG runs a byte at a time: its receive path would look
     // twice as slow as it is.
     command.args(["-cpu", "max,-erms", "-m", "512", "-smp", &machine.vcpus.to_string()]);
@@ -305,6 +341,19 @@ fn run_folder(paths: &Paths) -> io::Result<PathBuf> {
     let folder = runs.join(format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
     fs::create_dir_all(&folder)?;
     Ok(folder)
+}
+
+/// Has QEMU's monitor do one command, and waits until it has: it prompts before and after.
+fn monitor(logs: &Path, line: &str) -> io::Result<()> {
+    let mut socket = UnixStream::connect(logs.join(MONITOR))?;
+    socket.set_read_timeout(Some(MONITOR_LIMIT))?;
+    socket.write_all(format!("{line}\n").as_bytes())?;
+    let (mut said, mut byte) = (Vec::new(), [0]);
+    while said.windows(PROMPT.len()).filter(|w| w == &PROMPT).count() < 2 {
+        socket.read_exact(&mut byte)?;
+        said.push(byte[0]);
+    }
+    Ok(())
 }
 
 fn log_tail(logs: &Path, name: &str) -> String {

@@ -36,6 +36,8 @@ pub enum Event {
     End(String, i32),
     /// A preparation failed; the job ends.
     Broken(String),
+    /// The guest asks for a command of QEMU's monitor: to pull a cable, for example.
+    Monitor(String),
 }
 
 /// Why a step gives no report.
@@ -112,6 +114,7 @@ impl Results {
                 self.values.insert(name.to_owned(), value.to_owned());
                 None
             }
+            "@monitor" => Some(Event::Monitor(rest.to_owned())),
             "@broken" => {
                 self.broken = Some(rest.to_owned());
                 Some(Event::Broken(rest.to_owned()))

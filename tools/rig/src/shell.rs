@@ -1,6 +1,6 @@
 //! `cargo rig shell`: a guest for a person to play in, naio's programs inside, the card bound to vfio-pci.
 
-use crate::arm::{CARD, HERE, PEER_CARD, REMOTE, THERE};
+use crate::arm::{CARD, HERE, PEER_CARD, REMOTE, SINK, THERE};
 use crate::guest::Job;
 use crate::paths::Paths;
 use crate::qemu::{self, Boot, BootError, Iommu, Machine};
@@ -34,11 +34,7 @@ pub fn run(paths: &Paths, parts: &Parts) -> Result<(), ShellError> {
     }
     let machine =
         if root { Machine::on_tap(Iommu::Translated) } else { Machine::with_peer(Iommu::Translated) };
-    let programs: Vec<&'static str> = ["naio-recv", "sync-recv", "naio-remote"]
-        .into_iter()
-        .filter(|p| parts.programs.find(p).is_some())
-        .collect();
-    let job = Job { script: script(root), programs, ..Job::default() };
+    let job = Job::with_everything(parts, &script(root));
     let boot = Boot { paths, parts, machine: &machine, job: &job, wire: wire.as_ref(), limit: Duration::MAX };
     qemu::boot_interactive(&boot)?;
     drop(peer);
@@ -57,14 +53,17 @@ fn script(tap: bool) -> String {
         r#"cat <<'END'
 
   A guest with an 82540EM at {CARD}, bound to vfio-pci behind an IOMMU.
-  A Linux peer {where_is_it} serves payload at {REMOTE}.
+  A Linux peer {where_is_it} serves payload at {REMOTE}
+  and reads it at {SINK}.
 
     naio-recv --device vfio:{CARD} --address {HERE} --remote {REMOTE} --size 64MiB --sha256
+    naio-send --device vfio:{CARD} --address {HERE} --remote {SINK} --size 64MiB --sha256
 
   The same with the kernel's driver:
 
     bind {CARD} e1000 && up {CARD} {HERE}
     sync-recv --remote {REMOTE} --size 64MiB --sha256
+    sync-send --remote {SINK} --size 64MiB --sha256
 
   And back:  bind {CARD} vfio-pci          Leave: exit          Stop QEMU: Ctrl-A X
 

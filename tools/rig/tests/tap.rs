@@ -5,17 +5,32 @@
 
 mod common;
 
-use common::{MIB, Rig, Shared, TRANSFER_SECONDS, naio_on_card, wanted};
-use naio_rig::arm::{Arm, CARD};
+use common::{MIB, Rig, Shared, TRANSFER_SECONDS, assert_report, echo_server, naio_on_card, wanted};
+use naio_rig::arm::{Arm, CARD, Report};
+use naio_rig::process;
 use naio_rig::qemu::{Iommu, Machine, Outcome};
 use naio_rig::results::Event;
 use naio_rig::topology::{TapWire, is_root};
 use std::collections::BTreeMap;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Connections of the echo's client: held from the beginning to the end, opened and closed meanwhile, and the payload
+/// of one more.
+const HELD: u64 = 50;
+const CHURN: u64 = 200;
+const BULK_MIB: u64 = 8;
+/// The step that tells us that the server listens: what the peer sends before, no card is there to receive.
+const CLIENT_STARTS: &str = "client-starts";
+/// What the client may take.
+const CLIENT_LIMIT: Duration = Duration::from_secs(TRANSFER_SECONDS);
 
 /// What came out of the guest, and what the peer had sent before and after each transfer.
 struct Seen {
     outcome: Outcome,
     sent: BTreeMap<String, (u64, u64)>,
+    /// The echo's client, as it ended.
+    client: Report,
 }
 
 static GUEST: Shared<Seen> = Shared::new();
@@ -33,17 +48,37 @@ fn guest() -> Option<&'static Seen> {
         let log = rig.paths.runs().join(format!("{}-remote.log", std::process::id()));
         let _peer = wire.peer(&remote, &log).unwrap_or_else(|e| panic!("{e}"));
         let mut sent: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+        let mut client = None;
         let mut sample = |event: &Event| {
             let now = wire.frames_sent().unwrap_or_else(|e| panic!("{e}"));
             match event {
-                Event::Begin(step) => drop(sent.insert(step.clone(), (now, now))),
+                Event::Begin(step) => {
+                    sent.insert(step.clone(), (now, now));
+                    if step == CLIENT_STARTS {
+                        client = Some(start_client(&rig, &wire));
+                    }
+                }
                 Event::End(step, _) => sent.entry(step.clone()).or_default().1 = now,
-                Event::Broken(_) => {}
+                Event::Broken(_) | Event::Monitor(_) => {}
             }
         };
         let machine = Machine::on_tap(Iommu::Translated);
         let outcome = rig.boot_on(&machine, &script(), Some(&wire), &mut sample);
-        Seen { outcome, sent }
+        let client = client.unwrap_or_else(|| panic!("the guest did not come to naio-echo"));
+        let client = client.join().expect("the client's thread lives");
+        Seen { outcome, sent, client }
+    })
+}
+
+/// Starts the echo's client at the peer.
+fn start_client(rig: &Rig, wire: &TapWire) -> JoinHandle<Report> {
+    let program = rig.parts.programs.find("sync-echo").expect("setup has built it");
+    let mut command = wire.command(&program);
+    command.args(["--json", "--held", &HELD.to_string(), "--churn", &CHURN.to_string()]);
+    command.args(["--bulk", &format!("{BULK_MIB}MiB")]);
+    std::thread::spawn(move || {
+        let text = process::output(&mut command, CLIENT_LIMIT).unwrap_or_else(|e| panic!("{e}"));
+        serde_json::from_slice(&text).expect("a report")
     })
 }
 
@@ -51,10 +86,12 @@ fn guest() -> Option<&'static Seen> {
 /// between one count and the next frame.
 fn script() -> String {
     let naio = naio_on_card(MIB, "--sha256 --json --linger 2");
-    let kernel = Arm::Kernel.command(MIB, true);
-    let (prepare_naio, prepare_kernel) = (Arm::Naio.prepare(), Arm::Kernel.prepare());
+    let kernel = Arm::KernelRecv.command(MIB, true);
+    let echo = echo_server(HELD + CHURN + 1);
+    let (prepare_naio, prepare_kernel) = (Arm::NaioRecv.prepare(), Arm::KernelRecv.prepare());
     format!(
         "{prepare_naio}step naio-recv {TRANSFER_SECONDS} {naio}\nsleep 1\n\
+         {echo}step {CLIENT_STARTS} 5 true\nend naio-echo\nsleep 1\n\
          {prepare_kernel}sleep 1\nvalue received_before $(received env)\n\
          step kernel-recv {TRANSFER_SECONDS} sh -c '{kernel} && sleep 3'\n\
          value received_after $(received env)\n\
@@ -68,10 +105,9 @@ fn assert_received(step: &str) {
     assert_eq!((report.bytes, report.sha256_ok), (MIB << 20, Some(true)));
 }
 
-/// How many frames the peer sent during a step.
-fn frames_sent(seen: &Seen, step: &str) -> u64 {
-    let (before, after) = seen.sent[step];
-    after - before
+/// How many frames the peer sent from the beginning of one step to the end of another.
+fn frames_sent(seen: &Seen, from: &str, to: &str) -> u64 {
+    seen.sent[to].1 - seen.sent[from].0
 }
 
 #[test]
@@ -84,17 +120,41 @@ fn the_kernel_receives_64_mib_right() {
     assert_received("kernel-recv");
 }
 
-#[test]
-fn every_frame_the_peer_sent_is_accounted_for() {
-    let Some(seen) = guest() else { return };
-    let report = seen.outcome.results.report("naio-recv").unwrap_or_else(|e| panic!("{e}"));
+/// Asserts that every frame which the peer sent until the end of a step is in one of naio's counters.
+fn assert_accounted(seen: &Seen, from: &str, step: &str) -> BTreeMap<String, u64> {
+    let report = assert_report(&seen.outcome, step);
     let counter = |name: &str| report.counters.get(name).copied().unwrap_or(0);
     // Received, or missed by the card for want of a buffer (MPC), or dropped by the driver for a stated reason.
     let dropped: u64 =
         report.counters.iter().filter(|(name, _)| name.starts_with("rx_dropped_")).map(|(_, n)| n).sum();
     let accounted = counter("rx_frames") + counter("mpc") + dropped;
-    assert!(counter("rx_frames") > (MIB << 20) / 2048, "64 MiB are more frames: {:?}", report.counters);
-    assert_eq!(frames_sent(seen, "naio-recv"), accounted, "{:?}", report.counters);
+    assert_eq!(frames_sent(seen, from, step), accounted, "{:?}", report.counters);
+    // And what the driver handed up is in exactly one counter of the stack.
+    assert_eq!(counter("stack_frames"), counter("rx_frames"), "{:?}", report.counters);
+    assert_eq!(counter("stack_accounted"), counter("rx_frames"), "{:?}", report.counters);
+    report.counters
+}
+
+#[test]
+fn every_frame_the_peer_sent_is_accounted_for() {
+    let Some(seen) = guest() else { return };
+    let counters = assert_accounted(seen, "naio-recv", "naio-recv");
+    assert!(counters["rx_frames"] > (MIB << 20) / 2048, "64 MiB are more frames: {counters:?}");
+}
+
+#[test]
+fn connections_that_come_and_go_leave_nothing_behind() {
+    let Some(seen) = guest() else { return };
+    let counters = assert_accounted(seen, CLIENT_STARTS, "naio-echo");
+    let server = assert_report(&seen.outcome, "naio-echo");
+    assert_eq!(seen.client.bytes, server.bytes, "what was echoed");
+    assert!(server.bytes > BULK_MIB << 20);
+    let counter = |name: &str| counters[name];
+    assert_eq!(counter("stack_accepts"), HELD + CHURN + 1, "{counters:?}");
+    assert_eq!(counter("operations"), counter("completions"), "{counters:?}");
+    for name in ["left_operations", "connections_failed", "stack_resets", "stack_tx_no_page"] {
+        assert_eq!(counter(name), 0, "{name}: {counters:?}");
+    }
 }
 
 #[test]
@@ -102,7 +162,7 @@ fn the_kernels_account_closes_too() {
     let Some(seen) = guest() else { return };
     let value = |name| seen.outcome.results.value(name).unwrap_or_else(|| panic!("no figure {name}"));
     let received = value("received_after") - value("received_before");
-    let sent = frames_sent(seen, "kernel-recv");
+    let sent = frames_sent(seen, "kernel-recv", "kernel-recv");
     // The two ends are not read in the same instant: a frame or two may lie between. QEMU does not clear MPC
     // when it is read, so what the kernel's driver adds up is only an upper bound.
     let slack = 4;

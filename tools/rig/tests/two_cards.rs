@@ -1,5 +1,5 @@
-//! From a Linux peer on a second card in the same guest (no root): the payload, ping while naio runs, and the errors
-//! of a machine that has an IOMMU.
+//! From a Linux peer on a second card in the same guest (no root): the payload, ping while naio runs, sending, the
+//! examples, and the errors of a machine that has an IOMMU.
 //!
 //! Frames are not counted here but over the TAP: QEMU's e1000 sends one frame of headers alone behind each large
 //! segment whose payload is a multiple of the MSS, and the peer's driver does not know of it.
@@ -7,12 +7,17 @@
 
 mod common;
 
-use common::{MIB, Rig, Shared, TRANSFER_SECONDS, assert_clear_error, naio, naio_on_card};
-use naio_rig::arm::{Arm, CARD, HERE_HOST, PEER_CARD, THERE};
+use common::{
+    MIB, Rig, Shared, TRANSFER_SECONDS, assert_clear_error, assert_report, naio, naio_on_card,
+    prepare_two_cards,
+};
+use naio_rig::arm::{Arm, CARD, HERE, HERE_HOST, THERE_HOST};
 use naio_rig::qemu::{Iommu, Machine, Outcome};
 
 /// How long naio keeps polling after the transfer, so that the peer's pings end first.
 const LINGER_SECONDS: u64 = 5;
+/// Payload of each sender.
+const SEND_MIB: u64 = 24;
 /// How many pings.
 const PINGS: u32 = 10;
 /// A device address where QEMU's q35 has nothing.
@@ -22,16 +27,10 @@ static GUEST: Shared<Outcome> = Shared::new();
 
 fn guest() -> Option<&'static Outcome> {
     GUEST.outcome(|| {
-        let script = [prepare(), errors(), naio_run(), kernel_run()].concat();
+        let script =
+            [prepare_two_cards(), errors(), naio_run(), senders(), examples(), kernel_run()].concat();
         Rig::ready().boot(&Machine::with_peer(Iommu::Translated), &script)
     })
-}
-
-fn prepare() -> String {
-    format!(
-        "try vfio load vfio_iommu_type1\ntry vfio-pci load vfio-pci\ntry e1000 load e1000\n\
-         try unbind unbind {CARD}\ntry peer peer {PEER_CARD} {THERE}\ntry serve serve\n"
-    )
 }
 
 fn errors() -> String {
@@ -68,10 +67,33 @@ fn naio_run() -> String {
     )
 }
 
+/// naio sends, from buffers and from a file; the remote says what it read.
+fn senders() -> String {
+    let arms = [Arm::NaioSend, Arm::NaioSendfile];
+    arms.map(|arm| format!("step {} {TRANSFER_SECONDS} {}\n", arm.name(), arm.command(SEND_MIB, true)))
+        .concat()
+}
+
+/// The examples of `aio-api`, each against a program of busybox.
+fn examples() -> String {
+    let card = format!("vfio:{CARD} {HERE}");
+    format!(
+        "begin example-server 60 example-server {card} 7\n\
+         step to-server 30 sh -c 'for i in 1 2 3 4 5 6 7 8 9 10; do \
+         echo hello | nsenter -t '$PEER_PID' -n nc -w 5 {HERE_HOST} 7 && exit; sleep 1; done; exit 1'\n\
+         kill -9 $BEGUN\nend example-server\n\
+         nsenter -t $PEER_PID -n nc -ll -p 7 -e cat &\n\
+         step example-client 30 example-client {card} {THERE_HOST}:7 'hello there'\n\
+         kill -9 $!\n"
+    )
+}
+
 /// The kernel's driver on the same card, as a control of the rig itself.
 fn kernel_run() -> String {
-    let (prepare, command) = (Arm::Kernel.prepare(), Arm::Kernel.command(MIB, true));
-    format!("{prepare}step kernel-recv {TRANSFER_SECONDS} {command}\nexit 0\n")
+    let (prepare, command) = (Arm::KernelRecv.prepare(), Arm::KernelRecv.command(MIB, true));
+    let senders = [Arm::KernelSend, Arm::KernelSendfile]
+        .map(|arm| format!("step {} {TRANSFER_SECONDS} {}\n", arm.name(), arm.command(SEND_MIB, true)));
+    format!("{prepare}step kernel-recv {TRANSFER_SECONDS} {command}\n{}exit 0\n", senders.concat())
 }
 
 fn assert_received(step: &str) {
@@ -88,6 +110,24 @@ fn naio_receives_64_mib_right() {
 #[test]
 fn the_kernel_receives_64_mib_right() {
     assert_received("kernel-recv");
+}
+
+#[test]
+fn naio_and_the_kernel_send_right_from_buffers_and_from_a_file() {
+    let Some(outcome) = guest() else { return };
+    for arm in [Arm::NaioSend, Arm::NaioSendfile, Arm::KernelSend, Arm::KernelSendfile] {
+        let report = assert_report(outcome, arm.name());
+        assert_eq!((report.bytes, report.sha256_ok), (SEND_MIB << 20, Some(true)), "{}", arm.name());
+    }
+}
+
+#[test]
+fn the_examples_work() {
+    let Some(outcome) = guest() else { return };
+    let client = outcome.results.step("example-client").unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!((client.stdout.as_str(), client.status), ("hello there\n", Some(0)), "{}", client.stderr);
+    let answered = outcome.results.step("to-server").unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(answered.stdout, "hello\n", "{}", answered.stderr);
 }
 
 #[test]

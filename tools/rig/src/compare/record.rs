@@ -1,5 +1,6 @@
 //! One run as it goes into the table and the JSON file.
 
+use super::Topology;
 use crate::arm::{Arm, Report};
 use crate::marks::Counts;
 use crate::qemu::{E1000, Iommu};
@@ -11,9 +12,11 @@ const MIB: f64 = 1_048_576.0;
 /// A measured run. Fields an arm does not have are `null` in JSON.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Record {
-    /// Always `recv` for now.
+    /// `recv`, `send` or `sendfile`.
     pub experiment: &'static str,
-    /// `naio-recv` or `kernel-recv`.
+    /// `tap` (the measured side alone) or `two-cards` (both sides).
+    pub topology: &'static str,
+    /// `naio-recv`, `kernel-recv`, `naio-send` …
     pub arm: &'static str,
     /// `translated` or `pt`.
     pub iommu: &'static str,
@@ -21,7 +24,7 @@ pub struct Record {
     pub model: &'static str,
     /// Round, from 1.
     pub run: u32,
-    /// Payload received.
+    /// Payload moved.
     pub bytes: u64,
     /// Wall time between the marks, under emulation and with the plugin: indicative.
     pub seconds: f64,
@@ -29,9 +32,9 @@ pub struct Record {
     pub mb_per_s: f64,
     /// Share of the guest's one CPU that was not idle, 0 to 1.
     pub cpu_busy: f64,
-    /// Guest user instructions per MiB, empty turns and `rep` iterations apart.
+    /// Guest user instructions per MiB, `rep` iterations apart, and over a TAP empty turns apart.
     pub insn_user_per_mib: f64,
-    /// Guest kernel instructions per MiB, empty turns and `rep` iterations apart.
+    /// The same in the kernel.
     pub insn_kernel_per_mib: f64,
     /// Instructions in turns that found nothing, per MiB, user and kernel together; the kernel's arm has no turns.
     pub empty_turn_insn_per_mib: f64,
@@ -51,13 +54,21 @@ pub struct Record {
 }
 
 impl Record {
-    pub(super) fn new(who: Arm, iommu: Iommu, run: u32, report: &Report, counts: &Counts) -> Self {
+    pub(super) fn new(
+        who: Arm,
+        (topology, iommu): (Topology, Iommu),
+        run: u32,
+        report: &Report,
+        counts: &Counts,
+    ) -> Self {
         // A run of no bytes has no figure per MiB; dividing by one byte shows that as absurd figures, not as NaN.
         let mib = report.bytes.max(1) as f64 / MIB;
         let per_mib = |n: u64| n as f64 / mib;
-        let figure = counts.insns - counts.empty;
+        // A turn that finds nothing gives the CPU away, and with both sides on one CPU that is when the remote works.
+        let figure = if topology == Topology::TwoCards { counts.insns } else { counts.insns - counts.empty };
         Self {
-            experiment: "recv",
+            experiment: who.experiment().name(),
+            topology: topology.name(),
             arm: who.name(),
             iommu: iommu.name(),
             model: E1000,
@@ -109,7 +120,7 @@ mod tests {
             empty_turns: 4,
             ..Counts::default()
         };
-        let record = Record::new(Arm::Naio, Iommu::Translated, 1, &report, &counts);
+        let record = Record::new(Arm::NaioRecv, (Topology::Tap, Iommu::Translated), 1, &report, &counts);
         assert_eq!((record.insn_user_per_mib, record.insn_kernel_per_mib), (400.0, 200.0));
         assert_eq!((record.empty_turn_insn_per_mib, record.empty_turns_per_mib), (150.0, 2.0));
     }
@@ -117,16 +128,17 @@ mod tests {
     #[test]
     fn json_has_the_promised_keys_with_bare_numbers() {
         let record = Record::new(
-            Arm::Kernel,
-            Iommu::PassThrough,
+            Arm::KernelRecv,
+            (Topology::Tap, Iommu::PassThrough),
             3,
             &Report { bytes: 1, ..Report::default() },
             &Counts::default(),
         );
         let json = serde_json::to_value(&record).unwrap();
-        for key in "experiment arm iommu model run bytes seconds mb_per_s cpu_busy insn_user_per_mib \
+        for key in
+            "experiment topology arm iommu model run bytes seconds mb_per_s cpu_busy insn_user_per_mib \
                     insn_kernel_per_mib empty_turn_insn_per_mib frames_per_turn sha256_ok"
-            .split_ascii_whitespace()
+                .split_ascii_whitespace()
         {
             assert!(json.get(key).is_some(), "{key}");
         }

@@ -24,7 +24,7 @@ pub struct Programs {
 pub struct ProgramsError(#[from] ProcessError);
 
 impl Programs {
-    /// Path of a program, if this tree has it.
+    /// Path of a program, if this tree has it; examples of `aio-api` are called `examples/NAME`.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<PathBuf> {
         Some(self.folder.join(name)).filter(|path| path.is_file())
@@ -40,7 +40,8 @@ pub(super) fn ensure(paths: &Paths, say: &dyn Fn(&str)) -> Result<Programs, Prog
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.current_dir(paths.workspace());
-    command.args(["build", "--release", "--quiet", "--package", "naio-bench", "--bins", "--target", TARGET]);
+    command.args(["build", "--release", "--quiet", "--target", TARGET]);
+    command.args(["--package", "naio-bench", "--package", "aio-api", "--bins", "--examples"]);
     command.arg("--target-dir").arg(paths.guest_target());
     // Whatever the caller was built with is not meant for the guest.
     command.env_remove("CARGO_ENCODED_RUSTFLAGS").env("RUSTFLAGS", "-C target-feature=+crt-static");

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part of this file")]
 #![allow(clippy::print_stdout, reason = "a test that cannot run says so")]
 
-use naio_rig::arm::{CARD, HERE, REMOTE};
+use naio_rig::arm::{CARD, HERE, PEER_CARD, REMOTE, Report, THERE};
 use naio_rig::guest::Job;
 use naio_rig::lock::{self, Lock};
 use naio_rig::paths::Paths;
@@ -28,6 +28,8 @@ pub(crate) fn wanted() -> bool {
     wanted
 }
 
+/// What a transfer that is not hashed, or a small one, may take.
+pub(crate) const BIG_STEP: u64 = 60;
 /// The rig, ready and ours.
 pub(crate) struct Rig {
     pub(crate) paths: Paths,
@@ -58,9 +60,7 @@ impl Rig {
         wire: Option<&TapWire>,
         on_event: &mut dyn FnMut(&Event),
     ) -> Outcome {
-        let all = ["naio-recv", "sync-recv", "naio-remote"];
-        let programs = all.into_iter().filter(|p| self.parts.programs.find(p).is_some()).collect();
-        let job = Job { script: script.to_owned(), programs, ..Job::default() };
+        let job = Job::with_everything(&self.parts, script);
         let limit = Duration::from_secs(60 + 3 * TRANSFER_SECONDS);
         let boot = Boot { paths: &self.paths, parts: &self.parts, machine, job: &job, wire, limit };
         qemu::boot(&boot, on_event).unwrap_or_else(|e| panic!("{e}"))
@@ -95,6 +95,38 @@ pub(crate) fn naio(device: &str, mib: u64, extra: &str) -> String {
 /// The same on the card under test.
 pub(crate) fn naio_on_card(mib: u64, extra: &str) -> String {
     naio(CARD, mib, extra)
+}
+
+/// The card under test without a driver, and on the other card a Linux peer that serves payload.
+pub(crate) fn prepare_two_cards() -> String {
+    format!(
+        "try vfio load vfio_iommu_type1\ntry vfio-pci load vfio-pci\ntry e1000 load e1000\n\
+         try unbind unbind {CARD}\ntry peer peer {PEER_CARD} {THERE}\ntry serve serve\n"
+    )
+}
+
+/// naio serves an echo, and the peer has that many connections held, that many come and go, and that much payload:
+/// the steps `naio-echo` and `sync-echo`.
+pub(crate) fn echo_steps(held: u64, churn: u64, mib: u64) -> String {
+    let connections = held + churn + 1;
+    let (server, client) = (echo_server(connections), format!("sync-echo --held {held} --churn {churn}"));
+    format!(
+        "{server}step sync-echo {BIG_STEP} nsenter -t $PEER_PID -n {client} --bulk {mib}MiB --json\nend naio-echo\n"
+    )
+}
+
+/// Begins the echo server on the card under test and waits until it listens; `end naio-echo` reports it.
+pub(crate) fn echo_server(connections: u64) -> String {
+    format!(
+        "begin naio-echo {BIG_STEP} naio-echo --device vfio:{CARD} --address {HERE} \
+         --connections {connections} --json --linger 2\n\
+         until_true 20 grep -q listening /tmp/naio-echo.err\n"
+    )
+}
+
+/// The report of a step that must have succeeded.
+pub(crate) fn assert_report(outcome: &Outcome, step: &str) -> Report {
+    outcome.results.report(step).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// Asserts that a step failed the way a user can do something about: status 1, one `error:` line that names what

@@ -1,0 +1,32 @@
+//! The kernel's sender: ten connections by default, one epoll, `send()`.
+#![forbid(unsafe_code)]
+
+use clap::Parser;
+use naio_bench::failure::conclude;
+use naio_bench::kernel_sender::{self, Supply};
+use naio_bench::sending::{self, SendArguments};
+use naio_bench::size::Size;
+use std::process::ExitCode;
+
+/// Sends --size bytes to naio-remote over several connections of the kernel and says what that cost.
+///
+///   other$ naio-remote
+///   here$  sync-send --remote 10.9.0.1:5002 --size 256MiB
+///
+/// Compare the figures with naio-send's over the same cable. Without --sha256 nothing looks at the bytes.
+#[derive(Debug, Parser)]
+#[command(version, verbatim_doc_comment)]
+struct Arguments {
+    #[command(flatten)]
+    send: SendArguments,
+    /// Bytes of one send().
+    #[arg(long, default_value_t = Size(64 << 10))]
+    buffer: Size,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let report = sending::length("--buffer", arguments.buffer)
+        .and_then(|len| kernel_sender::run("sync-send", &arguments.send, &Supply::Buffer { len }));
+    conclude(report, arguments.send.output.json)
+}
