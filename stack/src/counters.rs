@@ -28,6 +28,10 @@ pub struct Counters {
     pub frames: u64,
     /// ARP packets that meant something to us.
     pub rx_arp: u64,
+    /// Neighbour discovery that meant something to us.
+    pub rx_ndp: u64,
+    /// Questions of routers who hears which groups.
+    pub rx_group_query: u64,
     /// ICMP echo requests answered.
     pub rx_icmp_echo: u64,
     /// ICMP errors about something of ours, handed to its socket.
@@ -45,9 +49,9 @@ pub struct Counters {
 
     /// Shorter than an Ethernet header, or not inside its page.
     pub drop_ether_length: u64,
-    /// Neither our station address nor broadcast.
+    /// Neither our station address nor broadcast, nor a group that we hear.
     pub drop_ether_address: u64,
-    /// Neither IPv4 nor ARP.
+    /// Neither IP nor ARP.
     pub drop_ether_type: u64,
     /// ARP of another kind than IPv4 over Ethernet, or with impossible addresses.
     pub drop_arp_malformed: u64,
@@ -61,6 +65,16 @@ pub struct Counters {
     pub drop_ip_checksum: u64,
     /// IP fragments with an impossible place, or of a datagram that was given up.
     pub drop_ip_fragment: u64,
+    /// IPv6 extension headers that are too many, malformed, or must not be skipped.
+    pub drop_ip_extension: u64,
+    /// Neighbour discovery that does not concern us, or that we had not asked for.
+    pub drop_ndp_unasked: u64,
+    /// Neighbour discovery that would have replaced a fresh entry, or claims an address of ours.
+    pub drop_ndp_conflict: u64,
+    /// IGMP or MLD with a wrong checksum, length, source or hop limit.
+    pub drop_igmp_malformed: u64,
+    /// IGMP other than queries.
+    pub drop_igmp_type: u64,
     /// Not for our address, or unicast IP in a broadcast frame.
     pub drop_ip_destination: u64,
     /// A source that no host may have: broadcast, multicast, loopback, "this network", ourselves.
@@ -123,6 +137,10 @@ pub struct Counters {
     /// References that the driver gave back without having them. Always a bug.
     pub tx_strange_extent: u64,
 
+    /// Neighbour solicitations sent, for station addresses.
+    pub tx_ndp_solicitation: u64,
+    /// Reports of multicast groups sent.
+    pub tx_group_report: u64,
     /// UDP datagrams taken to be sent.
     pub tx_udp: u64,
     /// UDP datagrams refused because too many were waiting.
@@ -136,6 +154,12 @@ pub struct Counters {
     /// ICMP errors not sent because of the rate limit, or without room.
     pub tx_icmp_error_limited: u64,
 
+    /// IPv6 addresses that somebody else had.
+    pub ipv6_duplicates: u64,
+    /// Routers, prefixes and addresses advertised beyond what is kept.
+    pub ipv6_refused: u64,
+    /// Connections that ended because their address is no longer ours.
+    pub address_lost: u64,
     /// Fragmented datagrams that became whole.
     pub reassembled: u64,
     /// Fragmented datagrams given up because pieces of them contradicted each other.
@@ -184,6 +208,8 @@ impl Counters {
     pub fn accounted(&self) -> u64 {
         self.rx_arp
             + self.rx_time_wait
+            + self.rx_ndp
+            + self.rx_group_query
             + self.rx_icmp_echo
             + self.rx_icmp_error
             + self.rx_ip_fragment
@@ -198,6 +224,11 @@ impl Counters {
             + self.drop_ip_header
             + self.drop_ip_checksum
             + self.drop_ip_fragment
+            + self.drop_ip_extension
+            + self.drop_ndp_unasked
+            + self.drop_ndp_conflict
+            + self.drop_igmp_malformed
+            + self.drop_igmp_type
             + self.drop_ip_destination
             + self.drop_ip_source
             + self.drop_ip_protocol

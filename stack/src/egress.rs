@@ -7,6 +7,7 @@
 
 use crate::Stack;
 use crate::arp;
+use crate::autoconf::Autoconf;
 use crate::datagram::NetworkError;
 use crate::ether;
 use crate::flow::{Owner, instant, time};
@@ -32,8 +33,6 @@ impl Stack {
     pub fn egress(&mut self, now: Time, room: usize, out: &mut Vec<TxPacket>) {
         self.now = self.now.max(now);
         let end = out.len() + room;
-        let replies = self.replies.len().min(room);
-        out.extend(self.replies.drain(..replies));
         self.egress_requests(end, out);
         self.egress_posted(end, out);
         for _ in 0..self.dirty.len() {
@@ -49,13 +48,20 @@ impl Stack {
     fn egress_requests(&mut self, end: usize, out: &mut Vec<TxPacket>) {
         while out.len() < end {
             let Some((address, to)) = self.neighbors.next_request() else { break };
-            // Whom we know by an address of a family that we no longer have is not asked for.
-            let IpAddr::V4(address) = address else { continue };
+            let address = match address {
+                IpAddr::V4(address) => address,
+                IpAddr::V6(address) => {
+                    self.solicit_neighbor(address, to);
+                    continue;
+                }
+            };
             self.counters.tx_arp_request += 1;
             let request = arp::request((self.outbox.mac, self.route.address()), address);
             let kind = (to.unwrap_or(Mac::BROADCAST), ether::TYPE_ARP);
             self.outbox.other(out, &mut self.counters, kind, &request);
         }
+        let replies = self.replies.len().min(end.saturating_sub(out.len()));
+        out.extend(self.replies.drain(..replies));
     }
 
     fn visit(&mut self, index: u32, end: usize, out: &mut Vec<TxPacket>) {
@@ -203,6 +209,8 @@ impl Stack {
         self.now = self.now.max(now);
         let now = self.now;
         self.fragments.expire(now, &mut self.counters);
+        self.expire_autoconf();
+        self.expire_groups();
         self.neighbors.expire(now, &mut self.counters);
         if self.neighbors.take_changed() {
             self.wake_waiting();
@@ -268,7 +276,13 @@ impl Stack {
         if waiting || self.neighbors.has_requests() {
             return Some(self.now);
         }
-        let deadlines = [self.wheel.next(), self.neighbors.next_deadline(), self.fragments.next_deadline()];
+        let deadlines = [
+            self.wheel.next(),
+            self.neighbors.next_deadline(),
+            self.fragments.next_deadline(),
+            self.groups.next_deadline(),
+            self.autoconf.as_ref().and_then(Autoconf::next_deadline),
+        ];
         deadlines.into_iter().flatten().min()
     }
 }

@@ -56,13 +56,14 @@ impl Stack {
             return;
         };
         let for_us = frame.destination == self.outbox.mac;
-        if !for_us && frame.destination != Mac::BROADCAST {
+        if !for_us && frame.destination != Mac::BROADCAST && !self.groups.hears_station(frame.destination) {
             self.counters.drop_ether_address += 1;
             return;
         }
         let arrival = Arrival { station: frame.source, unicast: for_us, verified };
         match frame.ether_type {
             ether::TYPE_IPV4 => self.ipv4(held, frame.payload, arrival),
+            ether::TYPE_IPV6 if self.autoconf.is_some() => self.ipv6(held, frame.payload, arrival),
             ether::TYPE_ARP => self.arp(frame.payload),
             _ => self.counters.drop_ether_type += 1,
         }

@@ -9,6 +9,7 @@ use crate::coalesce::Held;
 use crate::ether;
 use crate::fragment::{Place, Taken, Whose};
 use crate::ipv4::{self, Malformed};
+use crate::multicast::PROTOCOL_IGMP;
 use crate::packet::{Ends, PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP, Packet};
 use naio_nic::Mac;
 use std::net::IpAddr;
@@ -83,15 +84,11 @@ impl Stack {
         }
         match packet.protocol {
             PROTOCOL_UDP => self.udp(packet, arrival.verified, None),
+            PROTOCOL_IGMP => self.igmp(packet),
             // Neither connections nor echoes are for everybody (RFC 9293 3.10, RFC 1122 3.2.2.6).
             PROTOCOL_TCP | PROTOCOL_ICMP => self.counters.drop_ip_destination += 1,
             _ => self.counters.drop_ip_protocol += 1,
         }
-    }
-
-    /// Whether packets to this group are ours.
-    pub(crate) fn hears_group(&self, _group: IpAddr) -> bool {
-        false
     }
 
     #[cold]
@@ -134,7 +131,10 @@ impl Stack {
                 let packet = Packet { ends: whose.ends, protocol: whose.protocol, bytes: &bytes, payload };
                 // The card has seen only pieces.
                 let arrival = Arrival { verified: false, ..arrival };
-                self.ipv4_packet(&mut held, &packet, arrival);
+                match whose.ends {
+                    Ends::V4 { .. } => self.ipv4_packet(&mut held, &packet, arrival),
+                    Ends::V6 { .. } => self.ipv6_packet(&mut held, &packet, 0, arrival),
+                }
                 self.flush(&mut held);
             }
         }

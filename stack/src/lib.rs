@@ -13,10 +13,14 @@
 //! that the packet refers to until the driver gives it back). `config` holds every limit and
 //! `counters` shows each one that was reached; `secret` and `hash` keep strangers from guessing.
 //!
-//! IPv4 and TCP only: no fragments, IPv6, UDP or DHCP yet.
+//! Packets of both IP versions are one kind behind `internet` and `internet6`, which put `fragment`s
+//! together. `udp` keeps datagrams and sends them through `path` and `post`; `icmp` and `icmpv6` answer
+//! echoes and carry errors to sockets; `autoconf` and `ndp` are what IPv6 needs of a host, `multicast`
+//! tells routers what we hear. No DHCP or DNS yet.
 #![forbid(unsafe_code)]
 
 mod arp;
+mod autoconf;
 mod census;
 mod coalesce;
 mod config;
@@ -37,10 +41,13 @@ mod icmpv6;
 mod info;
 mod ingest;
 mod internet;
+mod internet6;
 mod ipv4;
 mod ipv6;
 mod limit;
 mod listen;
+mod multicast;
+mod ndp;
 mod neighbor;
 mod options;
 mod outbox;
@@ -66,6 +73,7 @@ pub use datagram::{BindError, DATAGRAM_COST, Datagram, NetworkError, UdpError, U
 pub use dhcp::Lease;
 pub use dns::{Lookup, LookupError, QueryId, Resolution, ResolveError};
 pub use info::ConnectionInfo;
+pub use multicast::GroupError;
 pub use options::{Congestion, TcpOptions};
 pub use ring::RingLen;
 pub use status::{
@@ -80,7 +88,7 @@ use smoltcp::iface::Interface;
 use smoltcp::phy::DeviceCapabilities;
 use smoltcp::wire::{HardwareAddress, IpCidr};
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// A TCP/IP host with one card and one address.
 ///
@@ -100,6 +108,11 @@ pub struct Stack {
     dns: dns::Resolver,
     listeners: slab::Slab<listen::Listener>,
     neighbors: neighbor::Neighbors,
+    /// IPv6, if we speak it.
+    autoconf: Option<autoconf::Autoconf>,
+    /// Kept for its memory.
+    questions: Vec<autoconf::Question>,
+    groups: multicast::Groups,
     fragments: fragment::Fragments,
     udp: udp::Udp,
     posted: post::Posted,
@@ -141,7 +154,10 @@ impl Stack {
         let key = hash::Key::new(secret);
         let device = port::capabilities(mtu);
         let seed = key.prf(&[now.as_micros()]);
-        Ok(Stack {
+        let ipv6 = config.ipv6.as_ref();
+        let autoconf =
+            ipv6.map(|ipv6| autoconf::Autoconf::new(ipv6, &config.routes, caps.mac, key)).transpose()?;
+        let mut stack = Stack {
             iface: interface(&device, Some(route.address().into()).filter(|_| route.has_address()), seed),
             flows: slab::Slab::new(config.sockets_max),
             demux: demux::Demux::new(key),
@@ -149,6 +165,9 @@ impl Stack {
             dns: dns::Resolver::new(&config.dns_servers, config.dns_queries_max),
             listeners: slab::Slab::new(config.listeners_max),
             neighbors: neighbor::Neighbors::new(&config, key),
+            autoconf,
+            questions: Vec::new(),
+            groups: multicast::Groups::default(),
             fragments: fragment::Fragments::new(&config),
             udp: udp::Udp::new(config.udp_sockets_max, key),
             posted: post::Posted::default(),
@@ -169,7 +188,9 @@ impl Stack {
             route,
             key,
             now,
-        })
+        };
+        stack.own_groups_changed();
+        Ok(stack)
     }
 
     /// Everything counted so far.
@@ -182,6 +203,31 @@ impl Stack {
     #[must_use]
     pub fn address(&self) -> std::net::Ipv4Addr {
         self.route.address()
+    }
+
+    /// Every address that we may be reached at now.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        let v4 = Some(IpAddr::from(self.route.address())).filter(|_| self.route.has_address());
+        let v6 = self.autoconf.iter().flat_map(|autoconf| autoconf.addresses().map(IpAddr::from));
+        v4.into_iter().chain(v6).collect()
+    }
+
+    /// Gives us another IPv4 address, network and gateway, as DHCP finds them; 0.0.0.0 takes the
+    /// address away. Connections of the old address end ([`Failure::Unreachable`]). Routes of the
+    /// configuration stay.
+    ///
+    /// # Errors
+    /// As [`Stack::new`]; nothing has changed then.
+    pub fn set_address(
+        &mut self,
+        address: Ipv4Addr,
+        prefix_len: u8,
+        gateway: Option<Ipv4Addr>,
+    ) -> Result<(), ConfigError> {
+        self.route = route::Route::new(address, prefix_len, gateway)?.with(&self.config.routes)?;
+        self.addresses_changed();
+        Ok(())
     }
 
     /// An `Interface` for one handshake, which draws the sequence number that `seed` stands for.

@@ -10,7 +10,7 @@ impl Stack {
     pub(crate) fn is_host(&self, address: IpAddr) -> bool {
         match address {
             IpAddr::V4(address) => self.route.is_host(address),
-            IpAddr::V6(_) => false,
+            IpAddr::V6(address) => self.is_host_v6(address),
         }
     }
 
@@ -18,7 +18,7 @@ impl Stack {
     pub(crate) fn may_be_sent_to(&self, address: IpAddr) -> bool {
         match address {
             IpAddr::V4(v4) => v4.is_multicast() || self.route.is_broadcast(v4) || self.is_host(address),
-            IpAddr::V6(_) => address.is_multicast() || self.is_host(address),
+            IpAddr::V6(_) => self.autoconf.is_some() && (address.is_multicast() || self.is_host(address)),
         }
     }
 
@@ -29,7 +29,11 @@ impl Stack {
                 let next_hop = self.route.next_hop(destination)?;
                 Some((self.route.address().into(), next_hop.into()))
             }
-            IpAddr::V6(_) => None,
+            IpAddr::V6(destination) => {
+                let autoconf = self.autoconf.as_ref()?;
+                let source = autoconf.source_for(self.now, destination)?;
+                Some((source.into(), autoconf.next_hop(destination)?.into()))
+            }
         }
     }
 
@@ -44,6 +48,12 @@ impl Stack {
             if address.is_multicast() && self.route.has_address() {
                 return Some((ours, Hop::Station(group_station(destination))));
             }
+        }
+        if let IpAddr::V6(address) = destination
+            && address.is_multicast()
+        {
+            let source = self.autoconf.as_ref()?.source_for(self.now, address)?;
+            return Some((source.into(), Hop::Station(group_station(destination))));
         }
         let (source, next_hop) = self.path_to_host(destination)?;
         Some((source, Hop::Neighbor(next_hop)))

@@ -66,10 +66,6 @@ impl Route {
         self.address.into()
     }
 
-    pub(crate) fn prefix_len(&self) -> u8 {
-        self.prefix_len
-    }
-
     /// Whom to hand a packet for `destination`, `None` without a route.
     pub(crate) fn next_hop(&self, destination: Ipv4Addr) -> Option<Ipv4Addr> {
         if !self.has_address() {

@@ -5,7 +5,9 @@ mod afterlife;
 mod closing;
 mod datagrams;
 mod fuzz;
+mod fuzz_network;
 mod opening;
+mod six;
 mod strangers;
 
 use crate::{Config, Phase, SocketId, SocketOptions, SocketStatus, Stack};

@@ -79,7 +79,12 @@ pub fn ip(
         ends => panic!("two families: {ends:?}"),
     };
     let mut frame = Vec::new();
-    builder.write(&mut frame, IpNumber(protocol), payload).expect("a Vec takes everything");
+    // Whoever asks for an extension header brings it along.
+    let plain = if source.is_ipv6() { IpNumber::IPV6_NO_NEXT_HEADER } else { IpNumber(protocol) };
+    builder.write(&mut frame, plain, payload).expect("a Vec takes everything");
+    if source.is_ipv6() {
+        frame[20] = protocol;
+    }
     frame
 }
 

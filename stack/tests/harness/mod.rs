@@ -7,7 +7,7 @@ use naio_nic::{ExtentId, Nic, RxFrame, TxPacket};
 use naio_stack::{Config, Phase, RecvError, SendError, SocketId, SocketOptions, Stack};
 use naio_sys::clock::Time;
 use naio_testkit::{ManualClock, Wire, WireNic, WireOptions};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Frames taken from the card at once.
 const BURST: usize = 64;
@@ -121,10 +121,15 @@ impl World {
 
     /// Connects the first host to the second.
     pub fn connect(&mut self, options: SocketOptions) -> (SocketId, SocketId) {
+        self.connect_to(B.into(), options)
+    }
+
+    /// The same, by an address of the second host.
+    pub fn connect_to(&mut self, address: IpAddr, options: SocketOptions) -> (SocketId, SocketId) {
         let listener = self.hosts[1].stack.listen(PORT, 8).expect("a free port");
         let client = self.hosts[0].stack.socket(options).expect("room");
         let now = self.now();
-        self.hosts[0].stack.connect(now, client, SocketAddr::new(B.into(), PORT)).expect("an address");
+        self.hosts[0].stack.connect(now, client, SocketAddr::new(address, PORT)).expect("an address");
         let mut server = None;
         let connected = self.run_until(120, |hosts| {
             server = server.or_else(|| hosts[1].stack.accept(listener));
