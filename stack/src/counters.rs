@@ -40,6 +40,8 @@ pub struct Counters {
     pub rx_ip_fragment: u64,
     /// UDP datagrams put into a socket's queue.
     pub rx_udp: u64,
+    /// Datagrams for the DHCP client.
+    pub rx_dhcp: u64,
     /// TCP segments for connections that are over (TIME-WAIT).
     pub rx_time_wait: u64,
     /// TCP segments handed to their connection.
@@ -208,6 +210,7 @@ impl Counters {
     pub fn accounted(&self) -> u64 {
         self.rx_arp
             + self.rx_time_wait
+            + self.rx_dhcp
             + self.rx_ndp
             + self.rx_group_query
             + self.rx_icmp_echo

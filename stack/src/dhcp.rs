@@ -4,7 +4,8 @@
 //! link layer, so smoltcp's DHCP, which exists on an Ethernet medium only, gets an `Interface` that
 //! sees nothing but DHCP and the ARP replies it asked for itself. It never touches a connection.
 
-use naio_nic::Mac;
+use crate::Stack;
+use naio_nic::{Mac, TxPacket};
 use naio_sys::clock::Time;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet, SocketStorage};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
@@ -12,11 +13,16 @@ use smoltcp::socket::dhcpv4::{self, Event};
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr};
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use crate::flow::{instant, time};
 
 /// Frames that one visit may make: a request and an ARP question.
 const FRAMES_PER_VISIT: usize = 4;
+/// Separates this use of the stack's key from the others.
+const DOMAIN_DHCP: u64 = 6;
+/// Shortest time between two visits that nothing asked for.
+const MOMENT: Duration = Duration::from_millis(1);
 /// UDP port of DHCP clients (RFC 2131 4.1).
 const CLIENT_PORT: u16 = 68;
 /// Offsets in a frame without IP options, as DHCP servers send them.
@@ -44,6 +50,8 @@ pub(crate) struct Client {
     set: SocketSet<'static>,
     handle: SocketHandle,
     port: FramePort,
+    /// When it has something to do by itself, as of the last call.
+    due: Option<Time>,
 }
 
 impl Client {
@@ -57,7 +65,7 @@ impl Client {
         let iface = Interface::new(config, &mut port, instant(now));
         let mut set = SocketSet::new(vec![SocketStorage::EMPTY]);
         let handle = set.add(dhcpv4::Socket::new());
-        Client { iface, set, handle, port }
+        Client { iface, set, handle, port, due: Some(now) }
     }
 
     /// Whether a frame is for this client: DHCP, or an answer to an ARP question. Such frames may
@@ -81,11 +89,14 @@ impl Client {
         // Whatever smoltcp makes of it shows in its socket.
         let _ = self.iface.poll_ingress_single(instant(now), &mut self.port, &mut self.set);
         self.port.received = None;
+        self.due = self.iface.poll_at(instant(now), &self.set).map(time);
     }
 
     /// Lets time pass; returns the frames to be sent, whole, a few at most.
     pub(crate) fn egress(&mut self, now: Time) -> Vec<Vec<u8>> {
         let _ = self.iface.poll_egress(instant(now), &mut self.port, &mut self.set);
+        // "Now" again, with nothing made, would be a loop: a moment later will do.
+        self.due = self.iface.poll_at(instant(now), &self.set).map(|due| time(due).max(now.after(MOMENT)));
         std::mem::take(&mut self.port.made)
     }
 
@@ -112,8 +123,75 @@ impl Client {
     }
 
     /// When [`Client::egress`] has something to do by itself.
-    pub(crate) fn next_deadline(&mut self, now: Time) -> Option<Time> {
-        self.iface.poll_at(instant(now), &self.set).map(time)
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        self.due
+    }
+
+    pub(crate) fn is_due(&self, now: Time) -> bool {
+        self.due.is_some_and(|due| due <= now)
+    }
+}
+
+impl Stack {
+    /// Asks for an address by DHCP, from the next egress on, and keeps it renewed. The address, its
+    /// network, the gateway and the name servers are taken over by themselves, and given up when the
+    /// lease is lost; [`Stack::take_lease_change`] says so. Asking again starts anew.
+    pub fn start_dhcp(&mut self) {
+        let seed = self.key.prf(&[DOMAIN_DHCP, self.now.as_micros()]);
+        self.dhcp = Some(Box::new(Client::new(self.outbox.mac, self.outbox.mtu(), seed, self.now)));
+    }
+
+    /// What DHCP brought since the last call: a lease, or (inner `None`) the loss of it. Of several
+    /// changes only the last one is told.
+    pub fn take_lease_change(&mut self) -> Option<Option<Lease>> {
+        self.lease_change.take()
+    }
+
+    /// A frame arrives; true if it was for DHCP alone.
+    #[cold]
+    pub(crate) fn dhcp_frame(&mut self, frame: &[u8]) -> bool {
+        let Some(client) = &mut self.dhcp else { return false };
+        if !Client::wants(frame) {
+            return false;
+        }
+        client.ingest(self.now, frame);
+        let change = client.take_change();
+        if let Some(lease) = change {
+            self.take_lease(lease);
+        }
+        // An ARP reply may be for the rest of us as well.
+        let alone = frame[ETHER_TYPE..ETHER_TYPE + 2] == crate::ether::TYPE_IPV4.to_be_bytes();
+        self.counters.rx_dhcp += u64::from(alone);
+        alone
+    }
+
+    fn take_lease(&mut self, lease: Option<Lease>) {
+        let (address, prefix_len, gateway) =
+            lease.as_ref().map_or((Ipv4Addr::UNSPECIFIED, 0, None), |l| (l.address, l.prefix_len, l.gateway));
+        if let Err(error) = self.set_address(address, prefix_len, gateway) {
+            log::warn!("the DHCP server offers an impossible configuration: {error}");
+            return;
+        }
+        if let Some(lease) = &lease {
+            log::info!("DHCP: {}/{}", lease.address, lease.prefix_len);
+            self.set_dns_servers(
+                &lease.dns_servers.iter().map(|server| (*server).into()).collect::<Vec<_>>(),
+            );
+        }
+        self.lease_change = Some(lease);
+    }
+
+    /// Questions of the client that are due.
+    pub(crate) fn egress_dhcp(&mut self, end: usize, out: &mut Vec<TxPacket>) {
+        let Some(client) = self.dhcp.as_mut().filter(|_| out.len() + FRAMES_PER_VISIT <= end) else { return };
+        let frames = client.egress(self.now);
+        let change = client.take_change();
+        for frame in frames {
+            self.outbox.whole(out, &mut self.counters, &frame);
+        }
+        if let Some(lease) = change {
+            self.take_lease(lease);
+        }
     }
 }
 

@@ -68,7 +68,7 @@ fn leased(lease_s: u32) -> (Client, Time) {
             assert!(sum::frame_is_right(&frame), "checksums of {frame:02x?}");
             return frame;
         }
-        *now = client.next_deadline(*now).expect("it goes on").max(now.after(Duration::from_micros(1)));
+        *now = client.next_deadline().expect("it goes on").max(now.after(Duration::from_micros(1)));
     };
     let discover = ask(&mut client, &mut now);
     assert_eq!(option(&discover, 53), Some(&[DISCOVER][..]));
@@ -104,7 +104,7 @@ fn a_lease_that_is_not_renewed_is_lost() {
             assert!(now >= Time::from_micros(59_000_000), "not before it is over: {now:?}");
             return;
         }
-        now = client.next_deadline(now).expect("it asks again").max(now.after(Duration::from_micros(1)));
+        now = client.next_deadline().expect("it asks again").max(now.after(Duration::from_micros(1)));
     }
     panic!("the lease never ends");
 }
@@ -117,12 +117,42 @@ fn a_refusal_starts_again() {
         if let Some(frame) = client.egress(now).pop() {
             break frame;
         }
-        now = client.next_deadline(now).expect("it starts");
+        now = client.next_deadline().expect("it starts");
     };
     client.ingest(now, &answer(&discover, OFFER, 60));
     let request = client.egress(now).pop().expect("a request");
     client.ingest(now, &answer(&request, NAK, 60));
     assert_eq!(client.take_change().flatten(), None);
+}
+
+/// The whole way: a stack without an address gets one, uses it, and loses it again.
+#[test]
+fn a_stack_takes_its_lease_over_and_gives_it_up() {
+    use crate::tests::{Bench, OUR_MAC};
+    let mut bench = Bench::new(|config| (config.address, config.prefix_len) = (Ipv4Addr::UNSPECIFIED, 0));
+    bench.stack.start_dhcp();
+    let ask = |bench: &mut Bench| {
+        for _ in 0..1_000 {
+            if let Some(frame) = bench.frames().into_iter().find(|frame| option(frame, 53).is_some()) {
+                return frame;
+            }
+            bench.now_us += 10_000;
+        }
+        panic!("it asks nothing");
+    };
+    assert_eq!(OUR_MAC, OURS);
+    let discover = ask(&mut bench);
+    bench.feed_frame(&answer(&discover, OFFER, 60));
+    let request = ask(&mut bench);
+    assert_eq!(bench.stack.address(), Ipv4Addr::UNSPECIFIED);
+    bench.feed_frame(&answer(&request, ACK, 60));
+    let lease = bench.stack.take_lease_change().expect("a change").expect("a lease");
+    assert_eq!((bench.stack.address(), lease.prefix_len), (OFFERED.into(), 24));
+    assert_eq!(bench.stack.counters().rx_dhcp, 2);
+    assert!(bench.stack.resolve("host", crate::Lookup::Ipv4).is_ok(), "its name servers are known");
+    bench.wait_ms(70_000);
+    assert_eq!(bench.stack.take_lease_change(), Some(None));
+    assert_eq!(bench.stack.address(), Ipv4Addr::UNSPECIFIED);
 }
 
 #[test]

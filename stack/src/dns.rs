@@ -174,7 +174,7 @@ impl Stack {
     pub(crate) fn progress_dns(&mut self) {
         let indices: Vec<u32> = self.dns.queries.iter().map(|(index, _)| index).collect();
         for index in indices {
-            let outcome = self.read_answers(index).or_else(|| self.ask(index));
+            let outcome = self.read_answers(index).or_else(|| self.ask_server(index));
             if let Some(outcome) = outcome {
                 let id = QueryId(self.dns.queries.name(index));
                 self.dns.outcomes.push((id, outcome));
@@ -207,7 +207,7 @@ impl Stack {
     }
 
     /// Asks the next server if it is time; an outcome if all have been asked often enough.
-    fn ask(&mut self, index: u32) -> Option<Result<Vec<IpAddr>, LookupError>> {
+    fn ask_server(&mut self, index: u32) -> Option<Result<Vec<IpAddr>, LookupError>> {
         let servers = self.dns.servers.len() as u32;
         let query = self.dns.queries.at_mut(index)?;
         if query.due > self.now {

@@ -106,6 +106,9 @@ pub struct Stack {
     demux: demux::Demux,
     tombstones: tombstone::Tombstones,
     dns: dns::Resolver,
+    /// Present while an address is wanted by DHCP.
+    dhcp: Option<Box<dhcp::Client>>,
+    lease_change: Option<Option<Lease>>,
     listeners: slab::Slab<listen::Listener>,
     neighbors: neighbor::Neighbors,
     /// IPv6, if we speak it.
@@ -163,6 +166,8 @@ impl Stack {
             demux: demux::Demux::new(key),
             tombstones: tombstone::Tombstones::new(key, config.time_waits_max),
             dns: dns::Resolver::new(&config.dns_servers, config.dns_queries_max),
+            dhcp: None,
+            lease_change: None,
             listeners: slab::Slab::new(config.listeners_max),
             neighbors: neighbor::Neighbors::new(&config, key),
             autoconf,
