@@ -81,7 +81,7 @@ impl Chaos {
     }
 
     fn discovery(&mut self) -> Vec<u8> {
-        let kind = self.random.choice([130, 133, 134, 135, 136, 137]).expect("some");
+        let kind = self.random.choice([130, 133, 134, 134, 134, 135, 136, 137]).expect("some");
         let mut message = vec![kind, 0, 0, 0, self.random.u8(..), 0, 0, self.random.u8(..)];
         let own: Vec<Ipv6Addr> = self.bench.stack.addresses().into_iter().filter_map(six).collect();
         let target = self.random.choice(own).filter(|_| self.random.bool()).unwrap_or(THEM6);
@@ -106,6 +106,7 @@ impl Chaos {
         }
         let router = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, self.random.u16(0..9));
         let source = self.random.choice([THEM6, router, Ipv6Addr::UNSPECIFIED]).expect("three");
+        let source = if kind == 134 { router } else { source };
         let (to, destination) =
             if self.random.bool() { (OUR_MAC.0, US6) } else { ([0x33, 0x33, 0, 0, 0, 1], ALL_NODES) };
         let hop_limit = if kind == 130 { 1 } else { 255 };
