@@ -10,6 +10,7 @@ use crate::queue::EventQueue;
 use crate::socket::SocketTable;
 use crate::timer::Timers;
 use crate::turn::Batches;
+use crate::udp::UdpTable;
 use naio_dma::{Domain, Pool};
 use naio_nic::Nic;
 use naio_stack::{Config, Stack};
@@ -179,6 +180,7 @@ impl Builder {
             sockets: SocketTable::default(),
             sockets_max,
             listeners: Listeners::default(),
+            udp: UdpTable::default(),
             watchers: Vec::new(),
             timers: Timers::default(),
             completed: VecDeque::with_capacity(self.completion_entries.min(COMPLETION_ENTRIES)),

@@ -34,6 +34,8 @@ impl EventQueue {
             Request::Connect { .. }
             | Request::Accept { .. }
             | Request::Recv { .. }
+            | Request::RecvFrom { .. }
+            | Request::SendTo { .. }
             | Request::Timeout { .. }
             | Request::WatchLink { .. } => true,
             Request::Send { end, .. } => end.is_none(),

@@ -10,6 +10,7 @@ use crate::outgoing::{FileFault, Outgoing};
 use crate::queue::EventQueue;
 use naio_nic::Link;
 use naio_stack::{Failure, Phase, RecvError, SocketId, SocketStatus, Stack};
+use std::net::SocketAddr;
 
 /// How far feeding a send came.
 struct Fed {
@@ -54,7 +55,7 @@ impl EventQueue {
             self.progress(socket);
         }
         self.batches.sockets = sockets;
-        progressed += self.progress_accepts();
+        progressed += self.progress_accepts() + self.progress_udp();
         progressed + self.progress_timeouts()
     }
 
@@ -113,7 +114,7 @@ impl EventQueue {
             match filled {
                 Filled::Dry if !enough => return,
                 Filled::Dry | Filled::Full => self.finish(key, Ok(())),
-                Filled::Eof => self.finish_with(key, Ok(()), true, None),
+                Filled::Eof => self.finish_with(key, Ok(()), |done| done.flags.eof = true),
                 Filled::Broken => {
                     let error = status.failure.map_or(OpError::NotConnected, op_error);
                     self.finish(key, Err(error));
@@ -250,52 +251,75 @@ impl EventQueue {
 
     /// Ends an operation: its one terminal completion goes into the queue.
     pub(crate) fn finish(&mut self, key: OpKey, result: Result<(), OpError>) {
-        self.finish_with(key, result, false, None);
+        self.finish_with(key, result, |_| {});
     }
 
     /// Ends an accept with the socket it got.
     pub(crate) fn finish_accept(&mut self, key: OpKey, socket: SocketId) {
-        self.finish_with(key, Ok(()), false, Some(socket));
+        self.finish_with(key, Ok(()), |done| done.socket = Some(socket));
     }
 
-    fn finish_with(
+    /// Ends a receive of a datagram, or with an error that came back for one.
+    pub(crate) fn finish_from(
         &mut self,
         key: OpKey,
         result: Result<(), OpError>,
-        eof: bool,
-        accepted: Option<SocketId>,
+        peer: SocketAddr,
+        truncated: bool,
     ) {
+        self.finish_with(key, result, |done| {
+            done.peer = Some(peer);
+            done.flags.truncated = truncated;
+        });
+    }
+
+    fn finish_with(&mut self, key: OpKey, result: Result<(), OpError>, add: impl FnOnce(&mut Completion)) {
         let Some(op) = self.ops.remove(key) else { return };
-        if let Some(ops) = op.request.socket().and_then(|socket| self.sockets.ops(socket)) {
-            ops.forget(key);
-        }
-        let (kind, bytes) = match &op.request {
-            Request::Connect { .. } => (Kind::Connect, 0),
-            Request::Accept { listener } => {
-                self.listeners.forget(*listener, key);
-                (Kind::Accept, 0)
-            }
-            Request::Recv { filled, .. } => (Kind::Recv, *filled as u64),
-            Request::Send { accepted, .. } => (Kind::Send, *accepted),
-            Request::Shutdown { .. } => (Kind::Shutdown, 0),
-            Request::Close { .. } => (Kind::Close, 0),
-            Request::Timeout { expirations, .. } => {
-                let last = u64::from(result.is_ok());
-                (Kind::Timeout { expirations: expirations + last }, 0)
-            }
-            Request::WatchLink { .. } => {
-                self.watchers.retain(|other| *other != key);
-                (Kind::Link { link: Link::Down }, 0)
-            }
-            Request::Posted { value } => (Kind::Posted { value: *value }, 0),
-        };
+        self.forget(key, &op.request);
+        let (kind, bytes) = kind_and_bytes(&op.request, result.is_ok());
         let user_data = op.user_data;
         let (buffer, buffers) = op.into_buffers();
-        // Everything still goes through the stack's rings.
-        let flags = Flags { eof, copied: bytes > 0, more: false };
+        // Everything still goes through the stack's own memory.
+        let flags = Flags { copied: bytes > 0, ..Flags::default() };
+        let mut done = Completion::new(key, user_data, kind, result);
+        done = Completion { bytes, flags, buffer, buffers, ..done };
+        add(&mut done);
         self.counters.completed += 1;
-        let plain = Completion::new(key, user_data, kind, result);
-        self.completed.push_back(Completion { bytes, flags, buffer, buffers, socket: accepted, ..plain });
+        self.completed.push_back(done);
+    }
+
+    /// Takes an operation out of whatever list it waits in.
+    fn forget(&mut self, key: OpKey, request: &Request) {
+        if let Some(ops) = request.socket().and_then(|socket| self.sockets.ops(socket)) {
+            ops.forget(key);
+        }
+        match request {
+            Request::Accept { listener } => self.listeners.forget(*listener, key),
+            Request::RecvFrom { socket, .. } | Request::SendTo { socket, .. } => {
+                self.udp.forget(*socket, key)
+            }
+            Request::WatchLink { .. } => self.watchers.retain(|other| *other != key),
+            _ => {}
+        }
+    }
+}
+
+/// What a completion says of a request that ended, well or not.
+fn kind_and_bytes(request: &Request, well: bool) -> (Kind, u64) {
+    match request {
+        Request::Connect { .. } => (Kind::Connect, 0),
+        Request::Accept { .. } => (Kind::Accept, 0),
+        Request::Recv { filled, .. } => (Kind::Recv, *filled as u64),
+        Request::RecvFrom { filled, .. } => (Kind::RecvFrom, *filled as u64),
+        Request::SendTo { sent, .. } => (Kind::SendTo, *sent as u64),
+        Request::Send { accepted, .. } => (Kind::Send, *accepted),
+        Request::Shutdown { .. } => (Kind::Shutdown, 0),
+        Request::Close { .. } => (Kind::Close, 0),
+        Request::Timeout { expirations, .. } => {
+            (Kind::Timeout { expirations: expirations + u64::from(well) }, 0)
+        }
+        Request::WatchLink { .. } => (Kind::Link { link: Link::Down }, 0),
+        Request::Posted { value } => (Kind::Posted { value: *value }, 0),
     }
 }
 

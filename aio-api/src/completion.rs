@@ -5,6 +5,7 @@ use crate::op::OpKey;
 use naio_dma::Buffer;
 use naio_nic::Link;
 use naio_stack::SocketId;
+use std::net::SocketAddr;
 
 /// What kind of operation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,10 @@ pub enum Kind {
     Shutdown,
     /// [`EventQueue::close`](crate::EventQueue::close): the socket is gone.
     Close,
+    /// [`EventQueue::recv_from`](crate::EventQueue::recv_from): a datagram is in the buffer.
+    RecvFrom,
+    /// [`EventQueue::send_to`](crate::EventQueue::send_to): the datagram is on its way.
+    SendTo,
     /// [`EventQueue::accept`](crate::EventQueue::accept): a peer has connected.
     Accept,
     /// [`EventQueue::timeout`](crate::EventQueue::timeout): the time has come.
@@ -46,6 +51,7 @@ pub struct Flags {
     pub(crate) eof: bool,
     pub(crate) copied: bool,
     pub(crate) more: bool,
+    pub(crate) truncated: bool,
 }
 
 impl Flags {
@@ -61,6 +67,12 @@ impl Flags {
     #[must_use]
     pub fn is_copied(self) -> bool {
         self.copied
+    }
+
+    /// The datagram was longer than the buffer; its end is lost.
+    #[must_use]
+    pub fn is_truncated(self) -> bool {
+        self.truncated
     }
 
     /// The operation goes on: more completions will follow. Not set means that this one is terminal.
@@ -93,22 +105,24 @@ pub struct Completion {
     pub buffers: Vec<Buffer>,
     /// The socket that an `accept` completed with.
     pub socket: Option<SocketId>,
+    /// Who sent the datagram of a `recv_from`, or where one went that an error came back for.
+    pub peer: Option<SocketAddr>,
 }
 
 impl Completion {
     /// One that carries nothing.
     pub(crate) fn new(key: OpKey, user_data: u64, kind: Kind, result: Result<(), OpError>) -> Completion {
-        let flags = Flags::default();
         Completion {
             key,
             user_data,
             kind,
             result,
             bytes: 0,
-            flags,
+            flags: Flags::default(),
             buffer: None,
             buffers: Vec::new(),
             socket: None,
+            peer: None,
         }
     }
 }

@@ -29,6 +29,9 @@ pub enum OpError {
     /// The socket is not connected.
     #[error("the socket is not connected")]
     NotConnected,
+    /// The datagram is longer than one can be, or than the path takes.
+    #[error("the datagram is too long")]
+    TooLong,
     /// The file ended before the range that was to be sent.
     #[error("the file is shorter than the range that was to be sent")]
     FileTruncated,
@@ -84,6 +87,9 @@ pub enum SubmitReason {
     /// The listener is not one of this queue's, or closed.
     #[error("no such listener: it is closed, or of another queue")]
     NoListener,
+    /// The card is gone; what was outstanding has ended.
+    #[error("the network card is gone")]
+    CardGone,
     /// A period too short.
     #[error("a period must be at least {min:?}")]
     Period {
@@ -109,6 +115,11 @@ impl From<SubmitReason> for SubmitError {
         SubmitError { reason, buffer: None, buffers: Vec::new() }
     }
 }
+
+/// A UDP socket cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(transparent)]
+pub struct BindError(#[from] pub naio_stack::BindError);
 
 /// A port cannot be listened on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -50,7 +50,7 @@
 //! # Rooms
 //!
 //! `open` turns a name into a card, `builder` a card into a queue; `queue` is the queue, `submit`,
-//! `listen` and `watch` its calls; `turn` carries frames and
+//! `listen`, `udp` and `watch` its calls; `turn` carries frames and
 //! packets from room to room; `pace` waits for bursts; `op` and `socket` remember what was asked;
 //! `complete` fills buffers and ends operations; `cancel`, `timer` and `wait` do what they say.
 #![forbid(unsafe_code)]
@@ -71,6 +71,7 @@ mod socket;
 mod submit;
 mod timer;
 mod turn;
+mod udp;
 mod wait;
 mod watch;
 
@@ -78,11 +79,15 @@ pub use builder::{Builder, Cidr, CidrError};
 pub use completion::{Completion, Flags, Kind};
 pub use counters::{Counters, QueueCounters};
 pub use error::{
-    BufferError, BuildError, ListenError, OpError, SocketError, SubmitError, SubmitReason, WaitError,
+    BindError, BufferError, BuildError, ListenError, OpError, SocketError, SubmitError, SubmitReason,
+    WaitError,
 };
 pub use naio_dma::Buffer;
 pub use naio_nic::{Caps, Link, Mac};
-pub use naio_stack::{ListenerId, Phase, RingLen, SocketId, SocketOptions, SocketStatus};
+pub use naio_stack::{
+    Census, Congestion, ConnectionInfo, ListenerId, Phase, RingLen, SocketId, SocketOptions, SocketStatus,
+    TcpOptions, UdpId,
+};
 pub use naio_sys::clock::{Clock, Time};
 pub use op::{OpKey, RecvOptions};
 pub use open::{CardOptions, OpenError};

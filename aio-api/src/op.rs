@@ -3,7 +3,9 @@
 use crate::outgoing::Outgoing;
 use naio_dma::Buffer;
 use naio_nic::Link;
-use naio_stack::{ListenerId, SocketId};
+use naio_stack::{ListenerId, SocketId, UdpId};
+use std::net::SocketAddr;
+use std::ops::Range;
 use std::time::Duration;
 
 /// Names an operation in flight. A key is never reused: a stale one names nothing.
@@ -60,6 +62,18 @@ pub(crate) enum Request {
         min: usize,
         filled: usize,
     },
+    RecvFrom {
+        socket: UdpId,
+        buffer: Buffer,
+        filled: usize,
+    },
+    SendTo {
+        socket: UdpId,
+        buffer: Buffer,
+        range: Range<usize>,
+        to: SocketAddr,
+        sent: usize,
+    },
     /// `end` is the stream offset after the last byte, once all of it is in the stack's hands.
     Send {
         socket: SocketId,
@@ -104,6 +118,8 @@ impl Request {
             | Request::Shutdown { socket, .. }
             | Request::Close { socket, .. } => Some(*socket),
             Request::Accept { .. }
+            | Request::RecvFrom { .. }
+            | Request::SendTo { .. }
             | Request::Timeout { .. }
             | Request::WatchLink { .. }
             | Request::Posted { .. } => None,
@@ -121,7 +137,9 @@ impl Op {
     /// The buffers that would have moved.
     pub(crate) fn into_buffers(self) -> (Option<Buffer>, Vec<Buffer>) {
         match self.request {
-            Request::Recv { buffer, .. } => (Some(buffer), Vec::new()),
+            Request::Recv { buffer, .. }
+            | Request::RecvFrom { buffer, .. }
+            | Request::SendTo { buffer, .. } => (Some(buffer), Vec::new()),
             Request::Send { outgoing, .. } => outgoing.into_buffers(),
             _ => (None, Vec::new()),
         }

@@ -12,9 +12,10 @@ use crate::pace::Pace;
 use crate::socket::SocketTable;
 use crate::timer::Timers;
 use crate::turn::Batches;
+use crate::udp::UdpTable;
 use naio_dma::{Buffer, Domain};
 use naio_nic::{Caps, Link, Nic};
-use naio_stack::{SocketId, SocketOptions, SocketStatus, Stack};
+use naio_stack::{Census, ConnectionInfo, SocketId, SocketOptions, SocketStatus, Stack, TcpOptions};
 use naio_sys::clock::{Clock, Time};
 use std::collections::VecDeque;
 
@@ -33,6 +34,7 @@ pub struct EventQueue {
     pub(crate) sockets: SocketTable,
     pub(crate) sockets_max: usize,
     pub(crate) listeners: Listeners,
+    pub(crate) udp: UdpTable,
     /// Those who watch the link.
     pub(crate) watchers: Vec<OpKey>,
     pub(crate) timers: Timers,
@@ -101,6 +103,25 @@ impl EventQueue {
     #[must_use]
     pub fn status(&self, socket: SocketId) -> Option<SocketStatus> {
         self.stack.status(socket)
+    }
+
+    /// What is known of a connection: round-trip time, bytes, segments, retransmissions. `None` once
+    /// the socket is gone.
+    #[must_use]
+    pub fn info(&self, socket: SocketId) -> Option<ConnectionInfo> {
+        self.stack.info(socket)
+    }
+
+    /// Changes the options of a socket, from now on; for sockets that were accepted, too. False if
+    /// the socket is gone.
+    pub fn set_options(&mut self, socket: SocketId, options: TcpOptions) -> bool {
+        self.stack.set_options(socket, options).is_ok()
+    }
+
+    /// What the stack holds now: connections, timers, pages. Walks its tables: not for the data path.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        self.stack.census()
     }
 
     /// Operations submitted and not yet completed.

@@ -186,6 +186,14 @@ impl EventQueue {
     ///
     /// # Errors
     /// [`SubmitReason`]; nothing was submitted.
+    ///
+    /// ```no_run
+    /// # use aio_api::{EventQueue, SocketId};
+    /// # fn example(queue: &mut EventQueue, socket: SocketId) -> Result<(), Box<dyn std::error::Error>> {
+    /// queue.shutdown(socket, 5)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn shutdown(&mut self, socket: SocketId, user_data: u64) -> Result<OpKey, SubmitError> {
         self.admit_send(socket)?;
         let key = self.insert_send(socket, user_data, Request::Shutdown { socket, requested: false })?;
@@ -245,6 +253,9 @@ impl EventQueue {
 
     /// Whether the completions of one more operation, `places` at a time, can be guaranteed.
     pub(crate) fn admit(&mut self, places: usize) -> Result<(), SubmitReason> {
+        if self.is_down() {
+            return Err(SubmitReason::CardGone);
+        }
         let limit = self.ops.limit();
         if self.ops.places() + self.completed.len() + places > limit {
             self.counters.refused_full += 1;

@@ -152,8 +152,30 @@ impl EventQueue {
     }
 }
 
+impl EventQueue {
+    /// Whether everything that was handed around is where it belongs: every page of the receive pool
+    /// with the driver or on its way back, every connection under its key, every operation in its
+    /// socket's list.
+    pub(crate) fn nothing_is_lost(&self) -> bool {
+        let pages = self.nic.as_ref().is_none_or(|nic| {
+            let pool = nic.rx_pool();
+            let above = self.batches.spare.len() + self.batches.frames.len();
+            nic.rx_pages() + above + pool.idle_count() == pool.capacity() as usize
+        });
+        let census = self.stack.census();
+        pages && census.keys == census.bound_flows && census.timers <= census.flows
+    }
+}
+
 impl Drop for EventQueue {
     fn drop(&mut self) {
+        // Not while unwinding: a second panic would hide the first.
+        debug_assert!(
+            std::thread::panicking() || self.nothing_is_lost(),
+            "{:?} {:?}",
+            self,
+            self.stack.census()
+        );
         self.now = self.clock.now();
         self.reset_all();
     }

@@ -43,6 +43,18 @@ impl EventQueue {
     /// # Errors
     /// [`WaitError`] if what is waited for can never come. Nothing is lost: completions that exist
     /// are always handed out first.
+    ///
+    /// ```no_run
+    /// # use aio_api::{EventQueue, Wait};
+    /// # use std::time::Duration;
+    /// # fn example(queue: &mut EventQueue) -> Result<(), aio_api::WaitError> {
+    /// let mut completions = Vec::new();
+    /// if queue.wait(&mut completions, Wait::for_one().within(Duration::from_secs(1)))? == 0 {
+    ///     println!("nothing for a second");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn wait(&mut self, completions: &mut Vec<Completion>, wait: Wait) -> Result<usize, WaitError> {
         let deadline = wait.within.map_or(Time::FAR_FUTURE, |within| self.clock.now().after(within));
         loop {
@@ -64,6 +76,15 @@ impl EventQueue {
 
     /// Drives the card for one turn, without waiting; appends what has completed and returns how
     /// many.
+    ///
+    /// ```no_run
+    /// # fn example(queue: &mut aio_api::EventQueue) {
+    /// let mut completions = Vec::new();
+    /// while queue.poll(&mut completions) == 0 {
+    ///     // Something else of the program's own, a little at a time.
+    /// }
+    /// # }
+    /// ```
     pub fn poll(&mut self, completions: &mut Vec<Completion>) -> usize {
         self.turn();
         self.collect(completions)

@@ -18,8 +18,10 @@ pub fn between(report: &mut Report, before: &Counters, after: &Counters) {
 /// Every counter of a whole run: what the peer sent must be found again in them.
 #[must_use]
 pub fn by_name(counters: &Counters) -> BTreeMap<String, u64> {
-    let named = card(counters).into_iter().chain(stack(counters));
-    named.map(|(name, value)| (name.to_owned(), value)).collect()
+    let card = card(counters).into_iter().map(|(name, value)| (name.to_owned(), value));
+    let stack = counters.stack.by_name().into_iter().map(|(name, value)| (format!("stack_{name}"), value));
+    let accounted = ("stack_accounted".to_owned(), counters.stack.accounted());
+    card.chain(stack).chain([accounted]).collect()
 }
 
 fn card(counters: &Counters) -> Vec<(&'static str, u64)> {
@@ -41,59 +43,5 @@ fn card(counters: &Counters) -> Vec<(&'static str, u64)> {
         ("operations", queue.submitted),
         ("completions", queue.completed),
         ("tx_deferred", queue.tx_deferred),
-    ]
-}
-
-fn stack(counters: &Counters) -> Vec<(&'static str, u64)> {
-    let stack = &counters.stack;
-    vec![
-        ("stack_frames", stack.frames),
-        ("stack_accounted", stack.accounted()),
-        ("stack_rx_arp", stack.rx_arp),
-        ("stack_rx_icmp_echo", stack.rx_icmp_echo),
-        ("stack_rx_tcp", stack.rx_tcp),
-        ("stack_drop_ether_length", stack.drop_ether_length),
-        ("stack_drop_ether_address", stack.drop_ether_address),
-        ("stack_drop_ether_type", stack.drop_ether_type),
-        ("stack_drop_arp_malformed", stack.drop_arp_malformed),
-        ("stack_drop_arp_unasked", stack.drop_arp_unasked),
-        ("stack_drop_arp_conflict", stack.drop_arp_conflict),
-        ("stack_drop_ip_header", stack.drop_ip_header),
-        ("stack_drop_ip_checksum", stack.drop_ip_checksum),
-        ("stack_drop_ip_fragment", stack.drop_ip_fragment),
-        ("stack_drop_ip_destination", stack.drop_ip_destination),
-        ("stack_drop_ip_source", stack.drop_ip_source),
-        ("stack_drop_ip_protocol", stack.drop_ip_protocol),
-        ("stack_drop_icmp_malformed", stack.drop_icmp_malformed),
-        ("stack_drop_icmp_type", stack.drop_icmp_type),
-        ("stack_drop_icmp_limit", stack.drop_icmp_limit),
-        ("stack_drop_tcp_header", stack.drop_tcp_header),
-        ("stack_drop_tcp_checksum", stack.drop_tcp_checksum),
-        ("stack_drop_tcp_unknown", stack.drop_tcp_unknown),
-        ("stack_drop_tcp_backlog", stack.drop_tcp_backlog),
-        ("stack_drop_tcp_sockets", stack.drop_tcp_sockets),
-        ("stack_drop_tcp_beyond_ring", stack.drop_tcp_beyond_ring),
-        ("stack_drop_tcp_simultaneous", stack.drop_tcp_simultaneous),
-        ("stack_drop_tcp_early", stack.drop_tcp_early),
-        ("stack_drop_tcp_repeated_ack", stack.drop_tcp_repeated_ack),
-        ("stack_tx_packets", stack.tx_packets),
-        ("stack_tx_reset", stack.tx_reset),
-        ("stack_tx_reset_limited", stack.tx_reset_limited),
-        ("stack_tx_arp_request", stack.tx_arp_request),
-        ("stack_tx_replies_full", stack.tx_replies_full),
-        ("stack_tx_no_page", stack.tx_no_page),
-        ("stack_tx_unresolved", stack.tx_unresolved),
-        ("stack_tx_too_long", stack.tx_too_long),
-        ("stack_tx_strange_extent", stack.tx_strange_extent),
-        ("stack_connects", stack.connects),
-        ("stack_accepts", stack.accepts),
-        ("stack_resets", stack.resets),
-        ("stack_timeouts", stack.timeouts),
-        ("stack_lingers_cut", stack.lingers_cut),
-        ("stack_neighbors_evicted", stack.neighbors_evicted),
-        ("stack_neighbors_contested", stack.neighbors_contested),
-        ("stack_neighbors_failed", stack.neighbors_failed),
-        ("stack_egress_bounded", stack.egress_bounded),
-        ("stack_zero_window_repaired", stack.zero_window_repaired),
     ]
 }

@@ -1,17 +1,47 @@
-//! What the stack counted. Every frame that came in is in exactly one `rx_*` or `drop_*` counter;
+//! What the stack counted. Every frame that came in is in exactly one `rx_*` or `drop_*` counter
+//! (`rx_tcp_merged` counts a part of `rx_tcp` again);
 //! every limit that was reached shows.
 
+/// Declares the counters once: as fields, and by name for reports.
+macro_rules! counters {
+    ($(#[$of:meta])* pub struct Counters { $($(#[$doc:meta])* pub $name:ident: u64,)* }) => {
+        $(#[$of])*
+        pub struct Counters {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Counters {
+            /// Every counter with its name, in the order in which they are declared.
+            #[must_use]
+            pub fn by_name(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name),)*]
+            }
+        }
+    };
+}
+
+counters! {
 /// Counters since the stack was made. They only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Frames taken in. The sum of the `rx_*` below and of all `drop_*`.
+    /// Frames taken in. The sum of all `rx_*` but `rx_tcp_merged`, and of all `drop_*`.
     pub frames: u64,
     /// ARP packets that meant something to us.
     pub rx_arp: u64,
     /// ICMP echo requests answered.
     pub rx_icmp_echo: u64,
+    /// ICMP errors about something of ours, handed to its socket.
+    pub rx_icmp_error: u64,
+    /// IP fragments kept until the others arrive. The last one counts as what the whole is.
+    pub rx_ip_fragment: u64,
+    /// UDP datagrams put into a socket's queue.
+    pub rx_udp: u64,
+    /// TCP segments for connections that are over (TIME-WAIT).
+    pub rx_time_wait: u64,
     /// TCP segments handed to their connection.
     pub rx_tcp: u64,
+    /// Of those, the ones that were added to the segment before them.
+    pub rx_tcp_merged: u64,
 
     /// Shorter than an Ethernet header, or not inside its page.
     pub drop_ether_length: u64,
@@ -29,7 +59,7 @@ pub struct Counters {
     pub drop_ip_header: u64,
     /// IPv4 header checksum wrong.
     pub drop_ip_checksum: u64,
-    /// IPv4 fragments: not reassembled yet.
+    /// IP fragments with an impossible place, or of a datagram that was given up.
     pub drop_ip_fragment: u64,
     /// Not for our address, or unicast IP in a broadcast frame.
     pub drop_ip_destination: u64,
@@ -39,10 +69,22 @@ pub struct Counters {
     pub drop_ip_protocol: u64,
     /// ICMP with a wrong checksum or length.
     pub drop_icmp_malformed: u64,
-    /// ICMP other than echo requests.
+    /// Source quench and redirects.
+    pub drop_icmp_ignored: u64,
+    /// ICMP errors about nothing that we can have sent.
+    pub drop_icmp_unmatched: u64,
+    /// ICMP of other kinds.
     pub drop_icmp_type: u64,
     /// Echo requests beyond the rate limit, or without a page for the answer.
     pub drop_icmp_limit: u64,
+    /// UDP lengths or ports that make no sense.
+    pub drop_udp_header: u64,
+    /// UDP checksum wrong.
+    pub drop_udp_checksum: u64,
+    /// UDP for a port that nobody has; `tx_icmp_error` says how many were answered.
+    pub drop_udp_unknown: u64,
+    /// UDP for a socket whose queue is full.
+    pub drop_udp_full: u64,
     /// TCP header lengths, ports or flags that make no sense.
     pub drop_tcp_header: u64,
     /// TCP checksum wrong.
@@ -81,6 +123,32 @@ pub struct Counters {
     /// References that the driver gave back without having them. Always a bug.
     pub tx_strange_extent: u64,
 
+    /// UDP datagrams taken to be sent.
+    pub tx_udp: u64,
+    /// UDP datagrams refused because too many were waiting.
+    pub tx_udp_busy: u64,
+    /// Datagrams that had to wait for the next hop's station address.
+    pub tx_waited: u64,
+    /// Fragments made of datagrams larger than the MTU.
+    pub tx_fragments: u64,
+    /// ICMP errors sent.
+    pub tx_icmp_error: u64,
+    /// ICMP errors not sent because of the rate limit, or without room.
+    pub tx_icmp_error_limited: u64,
+
+    /// Fragmented datagrams that became whole.
+    pub reassembled: u64,
+    /// Fragmented datagrams given up because pieces of them contradicted each other.
+    pub reassembly_overlaps: u64,
+    /// Fragmented datagrams given up because pieces did not arrive in time.
+    pub reassembly_timeouts: u64,
+    /// Fragmented datagrams given up to stay within the limits.
+    pub reassembly_full: u64,
+    /// Errors about datagrams that nobody fetched.
+    pub udp_errors_forgotten: u64,
+    /// Connections that did not come about because of an ICMP error.
+    pub icmp_ended: u64,
+
     /// Connections that were opened from here.
     pub connects: u64,
     /// Connections that were accepted from others.
@@ -91,6 +159,8 @@ pub struct Counters {
     pub timeouts: u64,
     /// Closed connections cut short because they lingered too long, or to make room.
     pub lingers_cut: u64,
+    /// Connections in TIME-WAIT forgotten to make room.
+    pub time_waits_evicted: u64,
     /// Neighbours forgotten to make room.
     pub neighbors_evicted: u64,
     /// Requests directed at us whose sender a fresh entry knows under another station address.
@@ -99,8 +169,11 @@ pub struct Counters {
     pub neighbors_failed: u64,
     /// Visits to a connection that reached the bound on packets per visit.
     pub egress_bounded: u64,
+    /// Persist timers that had to be started from outside (guard m).
+    pub persist_restarted: u64,
     /// Window acknowledgments repaired (guard d).
     pub zero_window_repaired: u64,
+}
 }
 
 impl Counters {
@@ -108,7 +181,11 @@ impl Counters {
     #[must_use]
     pub fn accounted(&self) -> u64 {
         self.rx_arp
+            + self.rx_time_wait
             + self.rx_icmp_echo
+            + self.rx_icmp_error
+            + self.rx_ip_fragment
+            + self.rx_udp
             + self.rx_tcp
             + self.drop_ether_length
             + self.drop_ether_address
@@ -123,7 +200,13 @@ impl Counters {
             + self.drop_ip_source
             + self.drop_ip_protocol
             + self.drop_icmp_malformed
+            + self.drop_icmp_ignored
+            + self.drop_icmp_unmatched
             + self.drop_icmp_type
+            + self.drop_udp_header
+            + self.drop_udp_checksum
+            + self.drop_udp_unknown
+            + self.drop_udp_full
             + self.drop_icmp_limit
             + self.drop_tcp_header
             + self.drop_tcp_checksum

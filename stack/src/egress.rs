@@ -6,18 +6,22 @@
 //! never meets a device that refuses (guard b).
 
 use crate::Stack;
+use crate::arp;
+use crate::datagram::NetworkError;
 use crate::ether;
 use crate::flow::{Owner, instant, time};
 use crate::neighbor::Resolution;
 use crate::port::Port;
+use crate::segment::PureAck;
 use crate::status::Failure;
-use naio_nic::{ExtentId, TxPacket};
+use naio_nic::{ExtentId, Mac, TxPacket};
 use naio_sys::clock::Time;
 use smoltcp::iface::PollResult;
 use smoltcp::socket::tcp::State;
+use std::net::IpAddr;
 use std::time::Duration;
 
-/// How long smoltcp stays in TIME-WAIT (its `CLOSE_DELAY`).
+/// How long smoltcp stays in TIME-WAIT (its `CLOSE_DELAY`), for sockets whose users keep them.
 const TIME_WAIT: Duration = Duration::from_secs(10);
 /// How often a connection that has to wait for something outside is looked at.
 const RECHECK: Duration = Duration::from_secs(1);
@@ -31,6 +35,7 @@ impl Stack {
         let replies = self.replies.len().min(room);
         out.extend(self.replies.drain(..replies));
         self.egress_requests(end, out);
+        self.egress_posted(end, out);
         for _ in 0..self.dirty.len() {
             if out.len() >= end || self.outbox.extents.idle() == 0 {
                 break;
@@ -43,9 +48,13 @@ impl Stack {
 
     fn egress_requests(&mut self, end: usize, out: &mut Vec<TxPacket>) {
         while out.len() < end {
-            let Some((to, request)) = self.neighbors.next_request() else { break };
+            let Some((address, to)) = self.neighbors.next_request() else { break };
+            // Whom we know by an address of a family that we no longer have is not asked for.
+            let IpAddr::V4(address) = address else { continue };
             self.counters.tx_arp_request += 1;
-            self.outbox.other(out, &mut self.counters, (to, ether::TYPE_ARP), &request);
+            let request = arp::request((self.outbox.mac, self.route.address()), address);
+            let kind = (to.unwrap_or(Mac::BROADCAST), ether::TYPE_ARP);
+            self.outbox.other(out, &mut self.counters, kind, &request);
         }
     }
 
@@ -56,14 +65,16 @@ impl Stack {
             return;
         }
         if flow.is_outstanding() {
-            let since = flow.outstanding_since.get_or_insert(now);
-            if now.since((*since).max(flow.progress)) > self.config.user_timeout {
-                return self.give_up(index, Failure::TimedOut);
-            }
+            flow.outstanding_since.get_or_insert(now);
+        }
+        if flow.patience(self.config.user_timeout).is_some_and(|end| now > end) {
+            return self.give_up(index, Failure::TimedOut);
         }
         match self.neighbors.resolve(now, flow.next_hop, &mut self.counters) {
             Resolution::Known(mac) => flow.mac = Some(mac),
             Resolution::Failed if flow.unsent => return self.give_up(index, Failure::Unreachable),
+            // Only the reset of an abort is left, and it is not worth waiting for.
+            Resolution::Failed if flow.state() == State::Closed => return self.finish(index),
             Resolution::Pending | Resolution::Failed => {
                 if !flow.waiting {
                     flow.waiting = true;
@@ -88,7 +99,7 @@ impl Stack {
         flow.unsent = false;
         flow.progress = now;
         let seed = flow.seed(self.key, now);
-        let mut iface = self.interface(seed);
+        let mut iface = self.interface(key.local().0, seed);
         let Some(flow) = self.flows.at_mut(index) else { return };
         // The socket is closed and the addresses were checked by `connect`: it has no reason to
         // refuse, and if it did, the connect timeout would end it.
@@ -103,7 +114,7 @@ impl Stack {
         if flow.state() == State::TimeWait
             && flow.owner == Owner::User
             && flow.socket().recv_queue() > 0
-            && now >= flow.time_wait_since.after(TIME_WAIT)
+            && flow.time_wait_since.is_some_and(|since| now >= since.after(TIME_WAIT))
         {
             // At the end of TIME-WAIT smoltcp clears its rings; the user has not read them yet.
             self.wheel.set(index, Some(now.after(RECHECK)));
@@ -124,38 +135,79 @@ impl Stack {
             done = self.iface.poll_egress(at, &mut port, &mut flow.set) == PollResult::None;
         }
         let emitted = port.emitted;
-        flow.note(emitted);
+        flow.note(now, emitted);
         if flow.state() == State::Closed && flow.socket().local_endpoint().is_none() {
-            self.finish(index);
-            return;
+            return self.finish(index);
+        }
+        if done && flow.owner == Owner::Nobody && flow.state() == State::TimeWait {
+            return self.bury(index);
         }
         if !done {
             self.counters.egress_bounded += 1;
             self.mark_dirty(index);
             return;
         }
-        let due = self.iface.poll_at(at, &flow.set).map(time);
-        let due = match (due, flow.limit) {
-            (Some(due), Some(limit)) => Some(due.min(limit)),
-            (due, limit) => due.or(limit),
-        };
+        let mut due = self.iface.poll_at(at, &flow.set).map(time);
+        if due.is_none() && flow.is_outstanding() {
+            self.restart_persist(index);
+            let Some(flow) = self.flows.at_mut(index) else { return };
+            // In LAST-ACK even that starts nothing; then only the user timeout is left, which looks
+            // again at the next visit.
+            due = Some(self.iface.poll_at(at, &flow.set).map_or(now.after(RECHECK), time));
+        }
+        let Some(flow) = self.flows.at(index) else { return };
+        let ends = [due, flow.limit, flow.patience(self.config.user_timeout)];
+        let due = ends.into_iter().flatten().min();
         // "Now" again, though it has nothing to send: a moment later, never in a tight loop.
         self.wheel.set(index, due.map(|due| due.max(now)));
+    }
+
+    /// Guard (m): if the peer's window closes while smoltcp's retransmission timer runs, the timeout
+    /// finds nothing that may be sent and leaves no timer at all. Unless the peer opens the window by
+    /// itself, and that segment arrives, nothing ever moves again. An acknowledgment that says what is
+    /// known already (everything up to SND.UNA, window closed) starts the persist timer.
+    fn restart_persist(&mut self, index: u32) {
+        let Some(flow) = self.flows.at(index).filter(|flow| flow.socket().send_queue() > 0) else { return };
+        let (Some(key), Some(seq), Some(ack)) = (flow.key, flow.rcv_nxt(), flow.snd_una()) else { return };
+        let packet = PureAck::from_peer(key, (seq, ack), 0);
+        self.counters.persist_restarted += 1;
+        self.deliver(index, packet.bytes(), None);
+    }
+
+    /// A connection in TIME-WAIT that nobody holds any more: its socket and its rings go, its name on
+    /// the network stays for a while.
+    fn bury(&mut self, index: u32) {
+        let Some(flow) = self.flows.at(index) else { return };
+        if let (Some(key), Some(sent_end), Some(received_end)) = (flow.key, flow.sent_end, flow.acked) {
+            let evicts = self.tombstones.insert(self.now, key, sent_end, received_end);
+            self.counters.time_waits_evicted += u64::from(evicts);
+        }
+        self.finish(index);
     }
 
     /// A connection ends because nothing is heard.
     fn give_up(&mut self, index: u32, failure: Failure) {
         self.counters.timeouts += 1;
+        // The network said why, though it was no reason to give up at once (RFC 1122 4.2.3.9).
+        let soft = self.flows.at(index).and_then(|flow| flow.soft);
+        let said = matches!(soft, Some(NetworkError::Unreachable | NetworkError::Prohibited));
+        let failure = if said { Failure::Unreachable } else { failure };
+        if let Some(key) = self.flows.at(index).and_then(|flow| flow.key) {
+            log::info!("connection to {:?} given up: {failure}", key.remote());
+        }
         self.break_off(index, Some(failure));
     }
 
     /// Lets time pass: timers that are due, questions to neighbours, connections that took too long.
     pub fn expire(&mut self, now: Time) {
         self.now = self.now.max(now);
+        let now = self.now;
+        self.fragments.expire(now, &mut self.counters);
         self.neighbors.expire(now, &mut self.counters);
         if self.neighbors.take_changed() {
             self.wake_waiting();
         }
+        self.tombstones.expire(now);
         let mut expired = std::mem::take(&mut self.expired);
         self.wheel.expire(now, &mut expired);
         for index in expired.drain(..) {
@@ -211,12 +263,11 @@ impl Stack {
     /// up to a second, never late.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
-        if !self.dirty.is_empty() || !self.replies.is_empty() || self.neighbors.has_requests() {
+        let waiting = !self.dirty.is_empty() || !self.replies.is_empty() || self.has_posted();
+        if waiting || self.neighbors.has_requests() {
             return Some(self.now);
         }
-        match (self.wheel.next(), self.neighbors.next_deadline()) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let deadlines = [self.wheel.next(), self.neighbors.next_deadline(), self.fragments.next_deadline()];
+        deadlines.into_iter().flatten().min()
     }
 }

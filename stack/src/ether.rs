@@ -8,6 +8,8 @@ use naio_nic::Mac;
 pub(crate) const HEADER_LEN: usize = 14;
 /// EtherType of IPv4 (RFC 894).
 pub(crate) const TYPE_IPV4: u16 = 0x0800;
+/// EtherType of IPv6 (RFC 2464 3).
+pub(crate) const TYPE_IPV6: u16 = 0x86dd;
 /// EtherType of ARP (RFC 826).
 pub(crate) const TYPE_ARP: u16 = 0x0806;
 

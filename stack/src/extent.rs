@@ -35,6 +35,16 @@ impl Extents {
         self.idle.len()
     }
 
+    /// Pages in all.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Pages that packets refer to.
+    pub(crate) fn lent(&self) -> usize {
+        self.slots.len() - self.idle.len()
+    }
+
     /// Fills the first `len` bytes of a page and lends them: the fragment and what `fill` returned.
     /// `None` without a free page, or if a page is shorter.
     #[inline]

@@ -3,7 +3,10 @@
 //! Receives nothing by itself: `ingest`, `egress` and `socket` act on it. A set of one socket costs
 //! the same however many connections there are.
 
+use crate::datagram::NetworkError;
 use crate::demux::FlowKey;
+use crate::info::Meter;
+use crate::options::TcpOptions;
 use crate::port::Emitted;
 use crate::secret;
 use crate::status::{Failure, Phase, SocketOptions, SocketStatus};
@@ -12,7 +15,7 @@ use naio_sys::clock::Time;
 use smoltcp::iface::{SocketHandle, SocketSet, SocketStorage};
 use smoltcp::socket::tcp::{self, State};
 use smoltcp::time::Instant;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 
 /// Who holds the name of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +46,7 @@ pub(crate) struct Flow {
     /// Whether the key is in the table: false before `connect` and after the end.
     pub(crate) bound: bool,
     pub(crate) owner: Owner,
-    pub(crate) next_hop: Ipv4Addr,
+    pub(crate) next_hop: IpAddr,
     /// Where the last visit found the next hop; replies between visits go there.
     pub(crate) mac: Option<Mac>,
     /// `connect` was called and smoltcp does not know yet: the next hop is being asked for. The SYN
@@ -55,13 +58,21 @@ pub(crate) struct Flow {
     /// The peer's FIN has been accepted. Sticky: smoltcp forgets at the end of TIME-WAIT.
     pub(crate) finished: bool,
     pub(crate) failure: Option<Failure>,
+    /// What the network last said about it.
+    pub(crate) soft: Option<NetworkError>,
     /// When patience with the present state ends.
     pub(crate) limit: Option<Time>,
     /// When the peer last acknowledged something new, or said that it cannot take more.
     pub(crate) progress: Time,
+    /// When anything was heard of the peer.
+    pub(crate) heard: Time,
     /// Since when something of ours is outstanding.
     pub(crate) outstanding_since: Option<Time>,
-    pub(crate) time_wait_since: Time,
+    pub(crate) time_wait_since: Option<Time>,
+    /// The first sequence number must be behind this one (RFC 9293 3.4.3).
+    pub(crate) isn_after: Option<u32>,
+    pub(crate) options: Option<TcpOptions>,
+    pub(crate) meter: Meter,
     /// Bytes that the user has received.
     pub(crate) consumed: u64,
     /// Bytes that the user has sent.
@@ -70,6 +81,10 @@ pub(crate) struct Flow {
     pub(crate) unannounced: usize,
     /// The last acknowledgment number we sent (the peer's first sequence number at first).
     pub(crate) acked: Option<u32>,
+    /// Bytes that had arrived in order when that was sent.
+    received_at_ack: u64,
+    /// The sequence number of our first byte.
+    sent_start: Option<u32>,
     /// The sequence number behind everything we ever sent.
     pub(crate) sent_end: Option<u32>,
     /// Acknowledgment number and window of the peer's last segment.
@@ -83,17 +98,16 @@ impl Flow {
         let mut socket = tcp::Socket::new(ring(options.rx_ring.bytes()), ring(options.tx_ring.bytes()));
         // One acknowledgment for each burst: a visit follows every burst anyway.
         socket.set_ack_delay(None);
-        socket.set_nagle_enabled(false);
         let mut set = SocketSet::new(vec![SocketStorage::EMPTY]);
         let handle = set.add(socket);
-        Flow {
+        let mut flow = Flow {
             set,
             handle,
             rx_len: options.rx_ring.bytes(),
             key: None,
             bound: false,
             owner,
-            next_hop: Ipv4Addr::UNSPECIFIED,
+            next_hop: Ipv4Addr::UNSPECIFIED.into(),
             mac: None,
             unsent: false,
             dirty: false,
@@ -101,18 +115,27 @@ impl Flow {
             touched: false,
             finished: false,
             failure: None,
+            soft: None,
             limit: None,
             progress: now,
+            heard: now,
             outstanding_since: None,
-            time_wait_since: now,
+            time_wait_since: None,
+            isn_after: None,
+            options: None,
+            meter: Meter::default(),
             consumed: 0,
             enqueued: 0,
             unannounced: 0,
             acked: None,
+            received_at_ack: 0,
+            sent_start: None,
             sent_end: None,
             heard_ack: None,
             reported: Progress::default(),
-        }
+        };
+        flow.set_options(options.tcp);
+        flow
     }
 
     #[inline]
@@ -140,17 +163,44 @@ impl Flow {
     /// What a visit starts from.
     #[inline]
     pub(crate) fn emitted(&self) -> Emitted {
-        Emitted { acked: None, end: self.sent_end }
+        Emitted { end: self.sent_end, ..Emitted::default() }
     }
 
     /// What a visit has emitted. Every segment tells the peer the window of this moment.
     #[inline]
-    pub(crate) fn note(&mut self, emitted: Emitted) {
+    pub(crate) fn note(&mut self, now: Time, emitted: Emitted) {
+        self.meter.sent(now, self.sent_end, emitted);
         self.sent_end = emitted.end;
+        // The first thing ever sent is a SYN.
+        self.sent_start = self.sent_start.or(emitted.end);
         if emitted.acked.is_some() {
             self.acked = emitted.acked;
             self.unannounced = 0;
+            self.received_at_ack = self.received();
         }
+    }
+
+    /// Bytes that have arrived in order.
+    #[inline]
+    pub(crate) fn received(&self) -> u64 {
+        self.consumed + self.socket().recv_queue() as u64
+    }
+
+    /// RCV.NXT as long as the peer has not finished; `None` before its SYN.
+    #[inline]
+    pub(crate) fn rcv_nxt(&self) -> Option<u32> {
+        // Sequence numbers wrap, and so does the conversion.
+        Some(self.acked?.wrapping_add(self.received().wrapping_sub(self.received_at_ack) as u32))
+    }
+
+    /// SND.UNA as long as our FIN is not acknowledged; `None` before our SYN.
+    pub(crate) fn snd_una(&self) -> Option<u32> {
+        Some(self.sent_start?.wrapping_add(self.acknowledged() as u32))
+    }
+
+    /// Bytes that the peer has acknowledged.
+    fn acknowledged(&self) -> u64 {
+        self.enqueued - (self.socket().send_queue() as u64).min(self.enqueued)
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -177,7 +227,6 @@ impl Flow {
     pub(crate) fn status(&self) -> SocketStatus {
         let socket = self.socket();
         let open = self.bound && socket.may_send();
-        let address = |(ip, port): (Ipv4Addr, u16)| SocketAddr::new(ip.into(), port);
         SocketStatus {
             phase: self.phase(),
             readable: socket.recv_queue(),
@@ -185,18 +234,17 @@ impl Flow {
             unacknowledged: socket.send_queue(),
             recv_finished: self.finished,
             failure: self.failure,
-            local: self.key.map(|key| address(key.local())),
-            remote: self.key.map(|key| address(key.remote())),
+            local: self.key.map(|key| key.local().into()),
+            remote: self.key.map(|key| key.remote().into()),
         }
     }
 
     /// Whether a user would notice a difference to the last call that said so.
     pub(crate) fn take_progress(&mut self) -> bool {
-        let socket = self.socket();
         let progress = Progress {
             phase: self.phase(),
-            received: self.consumed + socket.recv_queue() as u64,
-            acknowledged: self.enqueued - (socket.send_queue() as u64).min(self.enqueued),
+            received: self.received(),
+            acknowledged: self.acknowledged(),
             finished: self.finished,
             failure: self.failure,
         };
@@ -207,7 +255,10 @@ impl Flow {
 
     /// The seed with which smoltcp draws the initial sequence number we want.
     pub(crate) fn seed(&self, key: crate::hash::Key, now: Time) -> u64 {
-        self.key.map_or(0, |flow| secret::seed_for(secret::initial_seq(key, now, flow)))
+        let Some(flow) = self.key else { return 0 };
+        let isn = secret::initial_seq(key, now, flow);
+        let isn = self.isn_after.filter(|after| isn.wrapping_sub(*after) as i32 <= 0).unwrap_or(isn);
+        secret::seed_for(isn)
     }
 }
 

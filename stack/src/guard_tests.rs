@@ -14,7 +14,7 @@ use smoltcp::phy::{Device, DeviceCapabilities};
 use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
 
 fn options(rx_ring: RingLen) -> SocketOptions {
-    SocketOptions { rx_ring, tx_ring: RingLen::at_least(65_535) }
+    SocketOptions { rx_ring, tx_ring: RingLen::at_least(65_535), ..SocketOptions::default() }
 }
 
 /// smoltcp with one flow and a port, and nothing else of this crate in between.
@@ -45,7 +45,7 @@ impl Bare {
             rx_ring: 8,
             tx_ring: 8,
         };
-        let outbox = outbox::Outbox::new(extent::Extents::new(pool), &card);
+        let outbox = outbox::Outbox::new(extent::Extents::new(pool), &card, card.mtu);
         let mut flow = Flow::new(options(rx_ring), Owner::User, Time::ZERO);
         let (them, us) = (IpAddress::from(THEM), IpAddress::from(US));
         flow.socket_mut().connect(iface.context(), (them, PORT), (us, 1)).expect("good");
@@ -79,7 +79,7 @@ impl Bare {
         };
         let result = act(&mut self.iface, &mut port, &mut self.flow);
         let emitted = port.emitted;
-        self.flow.note(emitted);
+        self.flow.note(Time::ZERO, emitted);
         (result, emitted, packets.len())
     }
 
@@ -342,4 +342,21 @@ fn l_pure_acknowledgments_carry_the_next_sequence_number() {
     bench.feed(&peer.segment().payload(b"hello"));
     let acks: Vec<Segment> = bench.segments().into_iter().filter(|s| s.payload.is_empty()).collect();
     assert!(!acks.is_empty() && acks.iter().all(|s| s.seq == end), "{acks:?}");
+}
+
+/// (m) The window closes while the retransmission timer runs, and the segment that opens it again is
+/// lost. Without the restart no timer is left after the timeout, and nothing is ever sent again.
+#[test]
+fn m_a_timeout_into_a_closed_window_keeps_probing() {
+    let mut bench = Bench::new(|_| {});
+    let mut peer = bench.connected(SocketOptions::default());
+    bench.stack.send(peer.socket, &[1; 4_000]).expect("connected");
+    assert!(!bench.segments().is_empty());
+    bench.feed(&peer.segment().window(0));
+    let probes = bench.wait_ms(20_000);
+    assert!(probes.iter().filter(|s| s.seq == peer.ack && s.payload.len() == 1).count() >= 2, "{probes:?}");
+    // The probe is taken and the window open: everything else follows.
+    peer.ack = peer.ack.wrapping_add(1);
+    bench.feed(&peer.segment());
+    assert!(bench.wait_ms(10).iter().any(|s| s.payload.len() > 1));
 }

@@ -112,6 +112,12 @@ impl Hasher for TableHasher {
         self.write_u64(word.into());
     }
 
+    #[inline]
+    fn write_u128(&mut self, word: u128) {
+        self.write_u64((word >> 64) as u64);
+        self.write_u64(word as u64);
+    }
+
     fn write(&mut self, bytes: &[u8]) {
         // The keys of our tables hash as words; this is here because the trait asks for it.
         for byte in bytes {

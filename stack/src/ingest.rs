@@ -5,17 +5,19 @@
 //! reset, immediate acknowledgments) wait for the next egress, boundedly.
 
 use crate::Stack;
+use crate::coalesce::Held;
 use crate::demux::FlowKey;
 use crate::ether;
 use crate::flow::{Owner, instant};
 use crate::guard::{self, Verdict};
-use crate::icmp::{self, Icmp};
-use crate::ipv4::{self, ACK, Malformed, PROTOCOL_ICMP, PROTOCOL_TCP, Packet, RST, SYN, Tcp};
+use crate::internet::Arrival;
+use crate::ipv4::{self, ACK, RST, SYN, Tcp};
 use crate::listen;
-use crate::neighbor::Arp;
+use crate::packet::Packet;
 use crate::port::Port;
-use crate::reset;
+use crate::segment::{self, PureAck};
 use crate::status::Failure;
+use crate::tombstone::Epitaph;
 use naio_dma::{Page, Pool};
 use naio_nic::{Mac, RxChecksum, RxFrame};
 use naio_sys::clock::Time;
@@ -32,21 +34,23 @@ impl Stack {
     /// If a page is not one of `rx_pool`.
     pub fn ingest(&mut self, now: Time, rx_pool: &Pool, frames: &mut Vec<RxFrame>, spare: &mut Vec<Page>) {
         self.now = self.now.max(now);
-        for frame in frames.drain(..) {
-            self.counters.frames += 1;
+        self.counters.frames += frames.len() as u64;
+        let mut held = None;
+        for frame in frames.iter() {
             let (start, len) = (usize::from(frame.offset), usize::from(frame.len));
             match rx_pool.bytes(&frame.page).get(start..start + len) {
-                Some(bytes) => self.frame(bytes, frame.checksum == RxChecksum::Good),
+                Some(bytes) => self.frame(&mut held, bytes, frame.checksum == RxChecksum::Good),
                 None => self.counters.drop_ether_length += 1,
             }
-            spare.push(frame.page);
         }
+        self.flush(&mut held);
+        spare.extend(frames.drain(..).map(|frame| frame.page));
         if self.neighbors.take_changed() {
             self.wake_waiting();
         }
     }
 
-    fn frame(&mut self, bytes: &[u8], verified: bool) {
+    fn frame<'a>(&mut self, held: &mut Option<Held<'a>>, bytes: &'a [u8], verified: bool) {
         let Some(frame) = ether::parse(bytes) else {
             self.counters.drop_ether_length += 1;
             return;
@@ -56,84 +60,33 @@ impl Stack {
             self.counters.drop_ether_address += 1;
             return;
         }
+        let arrival = Arrival { station: frame.source, unicast: for_us, verified };
         match frame.ether_type {
-            ether::TYPE_IPV4 => self.ipv4(frame.payload, verified, for_us, frame.source),
+            ether::TYPE_IPV4 => self.ipv4(held, frame.payload, arrival),
             ether::TYPE_ARP => self.arp(frame.payload),
             _ => self.counters.drop_ether_type += 1,
         }
     }
 
-    fn arp(&mut self, packet: &[u8]) {
-        match self.neighbors.ingest(self.now, packet, &mut self.counters) {
-            Arp::Learned => self.counters.rx_arp += 1,
-            Arp::Malformed => self.counters.drop_arp_malformed += 1,
-            Arp::Unasked => self.counters.drop_arp_unasked += 1,
-            Arp::Conflict => self.counters.drop_arp_conflict += 1,
-            Arp::Answer(to, answer) => {
-                self.counters.rx_arp += 1;
-                if self.replies_are_full() {
-                    self.counters.tx_replies_full += 1;
-                    return;
-                }
-                let kind = (to, ether::TYPE_ARP);
-                self.outbox.other(&mut self.replies, &mut self.counters, kind, &answer);
-            }
-        }
-    }
-
-    fn ipv4(&mut self, bytes: &[u8], verified: bool, for_us: bool, station: Mac) {
-        let packet = match ipv4::parse(bytes, verified) {
-            Ok(packet) => packet,
-            Err(Malformed::Header) => return self.counters.drop_ip_header += 1,
-            Err(Malformed::Checksum) => return self.counters.drop_ip_checksum += 1,
-            Err(Malformed::Fragment) => return self.counters.drop_ip_fragment += 1,
-        };
-        // Unicast IP in a broadcast frame is nobody's (RFC 1122 3.3.6).
-        if !for_us || packet.destination != self.config.address {
-            return self.counters.drop_ip_destination += 1;
-        }
-        if !self.route.is_host(packet.source) {
-            return self.counters.drop_ip_source += 1;
-        }
-        match packet.protocol {
-            PROTOCOL_TCP => self.tcp(&packet, verified, station),
-            PROTOCOL_ICMP => self.icmp(&packet, station),
-            _ => self.counters.drop_ip_protocol += 1,
-        }
-    }
-
-    fn icmp(&mut self, packet: &Packet<'_>, station: Mac) {
-        match icmp::classify(packet) {
-            Icmp::Malformed => self.counters.drop_icmp_malformed += 1,
-            Icmp::Other => self.counters.drop_icmp_type += 1,
-            Icmp::EchoRequest => {
-                let len = icmp::reply_len(packet);
-                let room = !self.replies_are_full() && self.outbox.can_make(len);
-                if !room || !self.echoes.allows(self.now) {
-                    self.counters.drop_icmp_limit += 1;
-                    return;
-                }
-                self.counters.rx_icmp_echo += 1;
-                let (replies, counters) = (&mut self.replies, &mut self.counters);
-                self.outbox
-                    .ipv4(replies, counters, Some(station), len, |reply| icmp::write_reply(packet, reply));
-            }
-        }
-    }
-
     #[inline]
-    fn tcp(&mut self, packet: &Packet<'_>, verified: bool, station: Mac) {
+    pub(crate) fn tcp<'a>(
+        &mut self,
+        held: &mut Option<Held<'a>>,
+        packet: &Packet<'a>,
+        verified: bool,
+        station: Mac,
+    ) {
         let Some(tcp) = ipv4::parse_tcp(packet.payload) else {
             self.counters.drop_tcp_header += 1;
             return;
         };
-        if !verified && !ipv4::tcp_checksum_is_valid(packet) {
+        if !verified && !packet.checksum_is_valid() {
             self.counters.drop_tcp_checksum += 1;
             return;
         }
-        let key = FlowKey::new((packet.destination, tcp.destination_port), (packet.source, tcp.source_port));
+        let key = FlowKey::of_received(packet.ends, tcp.source_port, tcp.destination_port);
         match self.demux.find(key) {
-            Some(index) if !self.makes_way(index, &tcp) => self.segment(index, packet, &tcp),
+            Some(index) if !self.makes_way(index, &tcp) => self.guarded(held, index, packet, &tcp),
             _ => self.stranger(key, packet, &tcp, station),
         }
     }
@@ -156,30 +109,40 @@ impl Stack {
 
     /// A segment for a connection we know.
     #[inline]
-    fn segment(&mut self, index: u32, packet: &Packet<'_>, tcp: &Tcp) {
-        let Some(flow) = self.flows.at_mut(index) else { return };
-        let before = flow.state();
-        let unacknowledged = flow.socket().send_queue();
-        match guard::inspect(flow, before, tcp) {
-            Verdict::Pass => {}
+    fn guarded<'a>(&mut self, held: &mut Option<Held<'a>>, index: u32, packet: &Packet<'a>, tcp: &Tcp) {
+        let Some(flow) = self.flows.at(index) else { return };
+        match guard::inspect(flow, flow.state(), tcp) {
+            Verdict::Pass => self.counters.rx_tcp += 1,
             Verdict::BeyondRing => return self.counters.drop_tcp_beyond_ring += 1,
             Verdict::Simultaneous => return self.counters.drop_tcp_simultaneous += 1,
             Verdict::Early => return self.counters.drop_tcp_early += 1,
             Verdict::RepeatedAck => return self.counters.drop_tcp_repeated_ack += 1,
         }
-        self.counters.rx_tcp += 1;
-        self.deliver(index, packet.bytes, None);
+        self.coalesce(held, index, packet, tcp);
+    }
+
+    /// A segment, or several as one, for smoltcp: `bytes` is the packet it sees.
+    #[inline]
+    pub(crate) fn segment(&mut self, index: u32, bytes: &[u8], tcp: &Tcp) {
+        let Some(flow) = self.flows.at(index) else { return };
+        let (before, unacknowledged) = (flow.state(), flow.socket().send_queue());
+        self.deliver(index, bytes, None);
         let Some(flow) = self.flows.at_mut(index) else { return };
+        flow.heard = self.now;
+        flow.meter.segments_received += 1;
+        if tcp.has(ACK) {
+            flow.meter.acknowledged(self.now, tcp.ack);
+        }
         // A closed window is no failure of the peer's (RFC 9293 3.8.6.1).
         if tcp.window == 0 || flow.socket().send_queue() != unacknowledged {
             flow.progress = self.now;
         }
-        self.after_segment(index, before, packet, tcp);
+        self.after_segment(index, before, tcp);
     }
 
     /// Lets smoltcp see a packet; `iface` is the common one unless given.
     #[inline]
-    fn deliver(&mut self, index: u32, packet: &[u8], iface: Option<&mut Interface>) {
+    pub(crate) fn deliver(&mut self, index: u32, packet: &[u8], iface: Option<&mut Interface>) {
         let full = self.replies_are_full();
         let Some(flow) = self.flows.at_mut(index) else { return };
         let mut port = Port {
@@ -194,12 +157,12 @@ impl Stack {
         let iface = iface.unwrap_or(&mut self.iface);
         let _ = iface.poll_ingress_single(instant(self.now), &mut port, &mut flow.set);
         let emitted = port.emitted;
-        flow.note(emitted);
+        flow.note(self.now, emitted);
     }
 
     /// What a segment changed: states, timers, who has something to notice.
     #[inline]
-    fn after_segment(&mut self, index: u32, before: State, packet: &Packet<'_>, tcp: &Tcp) {
+    fn after_segment(&mut self, index: u32, before: State, tcp: &Tcp) {
         let Some(flow) = self.flows.at_mut(index) else { return };
         let after = flow.state();
         flow.heard_ack = Some((tcp.ack, tcp.window));
@@ -218,7 +181,7 @@ impl Stack {
             return;
         }
         if tcp.window == 0 && after == State::FinWait2 {
-            self.repair_zero_window(index, packet);
+            self.repair_zero_window(index, tcp);
         }
         self.mark_dirty(index);
         self.touch(index);
@@ -232,7 +195,7 @@ impl Stack {
             State::CloseWait | State::Closing | State::LastAck => flow.finished = true,
             State::TimeWait => {
                 flow.finished = true;
-                flow.time_wait_since = now;
+                flow.time_wait_since = Some(now);
                 flow.limit = None;
             }
             _ => {}
@@ -275,24 +238,27 @@ impl Stack {
     /// Guard (d): with a zero window, smoltcp enters FIN-WAIT-2 with its probe timer running and then
     /// emits an acknowledgment on every visit, for ever. The same acknowledgment with a window of
     /// one stops that timer; there is nothing left to send into the window.
-    fn repair_zero_window(&mut self, index: u32, packet: &Packet<'_>) {
-        let mut ack = [0; ipv4::HEADER_LEN + ipv4::TCP_HEADER_LEN];
-        // The header was parsed, so the payload holds at least that.
-        ack[ipv4::HEADER_LEN..].copy_from_slice(&packet.payload[..ipv4::TCP_HEADER_LEN]);
-        ipv4::write_header(&mut ack, packet.source, packet.destination, PROTOCOL_TCP);
-        ack[ipv4::HEADER_LEN + 12] = (ipv4::TCP_HEADER_LEN as u8 / 4) << 4;
-        ack[ipv4::HEADER_LEN + 13] = ACK;
-        ack[ipv4::HEADER_LEN + 15] = 1;
+    fn repair_zero_window(&mut self, index: u32, tcp: &Tcp) {
+        let Some(flow) = self.flows.at(index) else { return };
+        let (Some(key), Some(seq)) = (flow.key, flow.rcv_nxt()) else { return };
+        let ack = PureAck::from_peer(key, (seq, tcp.ack), 1);
         self.counters.zero_window_repaired += 1;
-        self.deliver(index, &ack, None);
+        self.deliver(index, ack.bytes(), None);
     }
 
     /// A segment for nobody: a SYN for a listener opens a connection, the rest is reset.
     fn stranger(&mut self, key: FlowKey, packet: &Packet<'_>, tcp: &Tcp, station: Mac) {
+        let mut isn_after = None;
+        match self.tombstones.visit(self.now, key, tcp) {
+            None => {}
+            Some(Epitaph::Reopen(behind)) => isn_after = Some(behind),
+            Some(Epitaph::Ignore) => return self.counters.rx_time_wait += 1,
+            Some(Epitaph::Acknowledge(seq, ack)) => return self.answer_late(key, (seq, ack), station),
+        }
         if tcp.flags & (SYN | ACK | RST) == SYN
             && let Some(at) = listen::find(&self.listeners, tcp.destination_port)
         {
-            return self.passive_open(at, key, packet, tcp);
+            return self.passive_open(at, key, packet, tcp, isn_after);
         }
         self.counters.drop_tcp_unknown += 1;
         if tcp.has(RST) {
@@ -304,17 +270,39 @@ impl Stack {
         }
         self.counters.tx_reset += 1;
         let (replies, counters) = (&mut self.replies, &mut self.counters);
-        self.outbox.ipv4(replies, counters, Some(station), reset::LEN, |reset| {
-            reset::write(packet, tcp, reset);
+        self.outbox.packet(replies, counters, Some(station), segment::reset_len(packet), |reset| {
+            segment::write_reset(packet, tcp, reset);
         });
     }
 
-    fn passive_open(&mut self, at: u32, key: FlowKey, packet: &Packet<'_>, tcp: &Tcp) {
+    /// A segment of a connection that is over: the peer has not heard our last acknowledgment.
+    fn answer_late(&mut self, key: FlowKey, numbers: (u32, u32), station: Mac) {
+        self.counters.rx_time_wait += 1;
+        if self.replies_are_full() || !self.resets.allows(self.now) {
+            self.counters.tx_reset_limited += 1;
+            return;
+        }
+        let ack = PureAck::to_peer(key, numbers, 0);
+        let (replies, counters) = (&mut self.replies, &mut self.counters);
+        self.outbox.packet(replies, counters, Some(station), ack.bytes().len(), |packet| {
+            packet.copy_from_slice(ack.bytes());
+        });
+    }
+
+    fn passive_open(
+        &mut self,
+        at: u32,
+        key: FlowKey,
+        packet: &Packet<'_>,
+        tcp: &Tcp,
+        isn_after: Option<u32>,
+    ) {
         if self.listeners.at(at).is_none_or(listen::Listener::is_full) {
             self.counters.drop_tcp_backlog += 1;
             return;
         }
-        let Some(next_hop) = self.route.next_hop(packet.source) else {
+        let (local, remote) = (packet.ends.destination(), packet.ends.source());
+        let Some((_, next_hop)) = self.path_to_host(remote) else {
             self.counters.drop_ip_source += 1;
             return;
         };
@@ -326,13 +314,14 @@ impl Stack {
         let Some(flow) = self.flows.at_mut(index) else { return };
         flow.key = Some(key);
         flow.bound = true;
+        flow.isn_after = isn_after;
         flow.next_hop = next_hop;
         flow.limit = Some(now.after(self.config.syn_received_timeout));
-        let endpoint = IpListenEndpoint { addr: Some(packet.destination.into()), port: tcp.destination_port };
+        let endpoint = IpListenEndpoint { addr: Some(local.into()), port: tcp.destination_port };
         // The socket is new and the port is not zero: there is no way for it to refuse.
         let _ = flow.socket_mut().listen(endpoint);
         let seed = flow.seed(self.key, now);
-        let mut iface = self.interface(seed);
+        let mut iface = self.interface(local, seed);
         self.demux.insert(key, index);
         if let Some(listener) = self.listeners.at_mut(at) {
             listener.embryonic += 1;
@@ -340,7 +329,7 @@ impl Stack {
         self.counters.rx_tcp += 1;
         self.deliver(index, packet.bytes, Some(&mut iface));
         if self.flows.at(index).is_some_and(|flow| flow.state() == State::SynReceived) {
-            self.after_segment(index, State::Listen, packet, tcp);
+            self.after_segment(index, State::Listen, tcp);
         } else {
             self.finish(index);
         }

@@ -3,6 +3,7 @@
 //! Receives the payload of a frame and hands on a packet whose every length has been proved, or the
 //! reason why not. Nothing behind this file has to doubt a length.
 
+use crate::packet::{Ends, Packet};
 use naio_sys::checksum::Sum;
 use std::net::Ipv4Addr;
 
@@ -10,10 +11,8 @@ use std::net::Ipv4Addr;
 pub(crate) const HEADER_LEN: usize = 20;
 /// Bytes of a TCP header without options.
 pub(crate) const TCP_HEADER_LEN: usize = 20;
-/// ICMP (RFC 792).
-pub(crate) const PROTOCOL_ICMP: u8 = 1;
-/// TCP (RFC 9293).
-pub(crate) const PROTOCOL_TCP: u8 = 6;
+/// The control bits in a TCP header.
+pub(crate) const TCP_FLAGS_AT: usize = 13;
 /// More-fragments and the fragment offset (RFC 791 3.1).
 const FRAGMENT_BITS: u16 = 0x3fff;
 
@@ -23,17 +22,6 @@ pub(crate) enum Malformed {
     Header,
     Checksum,
     Fragment,
-}
-
-/// An IPv4 packet: header and payload without the frame's padding.
-#[derive(Clone, Copy)]
-pub(crate) struct Packet<'a> {
-    pub(crate) source: Ipv4Addr,
-    pub(crate) destination: Ipv4Addr,
-    pub(crate) protocol: u8,
-    /// Header and payload.
-    pub(crate) bytes: &'a [u8],
-    pub(crate) payload: &'a [u8],
 }
 
 /// Takes a packet apart. With `verified` the card vouches for the header checksum.
@@ -53,28 +41,24 @@ pub(crate) fn parse(bytes: &[u8], verified: bool) -> Result<Packet<'_>, Malforme
     if u16::from_be_bytes([header[6], header[7]]) & FRAGMENT_BITS != 0 {
         return Err(Malformed::Fragment);
     }
-    Ok(Packet {
+    Ok(Packet { ends: ends(header), protocol: header[9], bytes, payload })
+}
+
+/// The piece of a datagram, from bytes that [`parse`] has called a fragment.
+pub(crate) fn parse_fragment(bytes: &[u8]) -> Option<Packet<'_>> {
+    let header = bytes.first_chunk::<HEADER_LEN>()?;
+    let header_len = usize::from(header[0] & 15) * 4;
+    let bytes = bytes.get(..usize::from(u16::from_be_bytes([header[2], header[3]])))?;
+    Some(Packet { ends: ends(header), protocol: header[9], bytes, payload: bytes.get(header_len..)? })
+}
+
+/// The addresses in a header.
+#[inline]
+pub(crate) fn ends(header: &[u8; HEADER_LEN]) -> Ends {
+    Ends::V4 {
         source: Ipv4Addr::new(header[12], header[13], header[14], header[15]),
         destination: Ipv4Addr::new(header[16], header[17], header[18], header[19]),
-        protocol: header[9],
-        bytes,
-        payload,
-    })
-}
-
-/// The sum of the pseudo-header (RFC 9293 3.1) of an IPv4 header and a payload length.
-#[inline]
-pub(crate) fn pseudo_header(addresses: &[u8], protocol: u8, payload_len: usize) -> Sum {
-    // The payload of a packet is at most 65 535 bytes long.
-    Sum::ZERO.bytes(addresses).word(protocol.into()).word(payload_len as u16)
-}
-
-/// Whether the checksum of a TCP segment is right.
-#[inline]
-pub(crate) fn tcp_checksum_is_valid(packet: &Packet<'_>) -> bool {
-    pseudo_header(&packet.bytes[12..20], packet.protocol, packet.payload.len())
-        .bytes(packet.payload)
-        .is_valid()
+    }
 }
 
 /// Writes a header without options into the first 20 bytes of `packet`, checksum included.
@@ -98,6 +82,8 @@ pub(crate) const FIN: u8 = 1;
 pub(crate) const SYN: u8 = 2;
 /// RST.
 pub(crate) const RST: u8 = 4;
+/// PSH.
+pub(crate) const PSH: u8 = 8;
 /// ACK.
 pub(crate) const ACK: u8 = 16;
 
@@ -139,7 +125,7 @@ pub(crate) fn parse_tcp(segment: &[u8]) -> Option<Tcp> {
         destination_port: u16::from_be_bytes([h[2], h[3]]),
         seq: u32::from_be_bytes([h[4], h[5], h[6], h[7]]),
         ack: u32::from_be_bytes([h[8], h[9], h[10], h[11]]),
-        flags: h[13],
+        flags: h[TCP_FLAGS_AT],
         window: u16::from_be_bytes([h[14], h[15]]),
         // A segment lies in a packet of at most 65 535 bytes.
         payload_len: (segment.len() - header_len) as u32,
@@ -164,8 +150,8 @@ mod tests {
         let mut bytes = frame();
         bytes.extend_from_slice(&[0xee; 9]);
         let packet = parse(&bytes, false).expect("well formed");
-        assert_eq!(packet.source, Ipv4Addr::new(10, 0, 0, 2));
-        assert!(tcp_checksum_is_valid(&packet));
+        assert_eq!(packet.ends.source(), Ipv4Addr::new(10, 0, 0, 2));
+        assert!(packet.checksum_is_valid());
         let tcp = parse_tcp(packet.payload).expect("well formed");
         assert_eq!((tcp.seq, tcp.ack, tcp.payload_len, tcp.flags), (5, 6, 3, ACK));
     }

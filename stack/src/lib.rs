@@ -6,8 +6,8 @@
 //! with the number of connections.
 //!
 //! A received frame walks `ingest` → `ether` → `neighbor` (ARP) or `ipv4` (every length and checksum
-//! proved) → `icmp` or `demux` (whose segment) → `guard` (what smoltcp must not see) → `flow` (one
-//! smoltcp socket set per connection, through `port`). What belongs to nobody goes to `listen` or
+//! proved) → `icmp` or `demux` (whose segment) → `guard` (what smoltcp must not see) → `coalesce`
+//! (in-order segments become one) → `flow` (one smoltcp socket set per connection, through `port`). What belongs to nobody goes to `listen` or
 //! gets a `reset`. A sent byte walks `socket` → `flow` → `egress` (dirty connections, `timers`, the
 //! next hop from `route` and `neighbor`) → `port` → `outbox` (frame, checksum) → `extent` (the page
 //! that the packet refers to until the driver gives it back). `config` holds every limit and
@@ -16,34 +16,53 @@
 //! IPv4 and TCP only: no fragments, IPv6, UDP or DHCP yet.
 #![forbid(unsafe_code)]
 
+mod arp;
+mod census;
+mod coalesce;
 mod config;
 mod counters;
+mod datagram;
 mod demux;
 mod egress;
 mod ether;
 mod extent;
 mod flow;
+mod fragment;
 mod guard;
 mod hash;
 mod icmp;
+mod icmpv6;
+mod info;
 mod ingest;
+mod internet;
 mod ipv4;
+mod ipv6;
 mod limit;
 mod listen;
 mod neighbor;
+mod options;
 mod outbox;
+mod packet;
+mod path;
 mod port;
-mod reset;
+mod post;
 mod ring;
 mod route;
 mod secret;
+mod segment;
 mod slab;
 mod socket;
 mod status;
 mod timers;
+mod tombstone;
+mod udp;
 
-pub use config::{Config, ConfigError};
+pub use census::Census;
+pub use config::{Config, ConfigError, Ipv6Config, ROUTES_MAX, StaticRoute};
 pub use counters::Counters;
+pub use datagram::{BindError, DATAGRAM_COST, Datagram, NetworkError, UdpError, UdpId, UdpSendError};
+pub use info::ConnectionInfo;
+pub use options::{Congestion, TcpOptions};
 pub use ring::RingLen;
 pub use status::{
     ConnectError, Failure, ListenError, ListenerId, Phase, RecvError, SendError, SocketError, SocketId,
@@ -57,6 +76,7 @@ use smoltcp::iface::Interface;
 use smoltcp::phy::DeviceCapabilities;
 use smoltcp::wire::{HardwareAddress, IpCidr};
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 /// A TCP/IP host with one card and one address.
 ///
@@ -72,8 +92,12 @@ pub struct Stack {
     caps: DeviceCapabilities,
     flows: slab::Slab<flow::Flow>,
     demux: demux::Demux,
+    tombstones: tombstone::Tombstones,
     listeners: slab::Slab<listen::Listener>,
     neighbors: neighbor::Neighbors,
+    fragments: fragment::Fragments,
+    udp: udp::Udp,
+    posted: post::Posted,
     outbox: outbox::Outbox,
     wheel: timers::Wheel,
     /// Answers that wait for the next egress.
@@ -86,8 +110,11 @@ pub struct Stack {
     touched: Vec<u32>,
     /// Kept for its memory.
     expired: Vec<u32>,
+    /// Segments that have become one; kept for its memory.
+    merged: Vec<u8>,
     resets: limit::RateLimit,
     echoes: limit::RateLimit,
+    errors: limit::RateLimit,
     counters: Counters,
 }
 
@@ -105,25 +132,31 @@ impl Stack {
         secret: [u8; 16],
         now: Time,
     ) -> Result<Stack, ConfigError> {
-        let route = config.check(caps.mtu, tx_pool.page_len(), tx_pool.idle_count())?;
+        let (mtu, route) = config.check(caps.mtu, tx_pool.page_len(), tx_pool.idle_count())?;
         let key = hash::Key::new(secret);
-        let device = port::capabilities(caps.mtu);
+        let device = port::capabilities(mtu);
         let seed = key.prf(&[now.as_micros()]);
         Ok(Stack {
-            iface: interface(&device, &route, seed),
+            iface: interface(&device, Some(route.address().into()).filter(|_| route.has_address()), seed),
             flows: slab::Slab::new(config.sockets_max),
             demux: demux::Demux::new(key),
+            tombstones: tombstone::Tombstones::new(key, config.time_waits_max),
             listeners: slab::Slab::new(config.listeners_max),
-            neighbors: neighbor::Neighbors::new(&config, caps.mac, key),
-            outbox: outbox::Outbox::new(extent::Extents::new(tx_pool), caps),
+            neighbors: neighbor::Neighbors::new(&config, key),
+            fragments: fragment::Fragments::new(&config),
+            udp: udp::Udp::new(config.udp_sockets_max, key),
+            posted: post::Posted::default(),
+            outbox: outbox::Outbox::new(extent::Extents::new(tx_pool), caps, mtu),
             wheel: timers::Wheel::new(now),
             replies: Vec::with_capacity(config.replies_max),
             dirty: VecDeque::new(),
             waiting: Vec::new(),
             touched: Vec::new(),
             expired: Vec::new(),
+            merged: Vec::new(),
             resets: limit::RateLimit::new(config.resets_per_s, now),
             echoes: limit::RateLimit::new(config.echoes_per_s, now),
+            errors: limit::RateLimit::new(config.errors_per_s, now),
             counters: Counters::default(),
             caps: device,
             config,
@@ -139,27 +172,36 @@ impl Stack {
         &self.counters
     }
 
-    /// Our address.
+    /// Our IPv4 address, 0.0.0.0 if there is none yet.
     #[must_use]
     pub fn address(&self) -> std::net::Ipv4Addr {
         self.route.address()
     }
 
     /// An `Interface` for one handshake, which draws the sequence number that `seed` stands for.
-    pub(crate) fn interface(&self, seed: u64) -> Interface {
-        interface(&self.caps, &self.route, seed)
+    pub(crate) fn interface(&self, local: IpAddr, seed: u64) -> Interface {
+        interface(&self.caps, Some(local), seed)
     }
 }
 
-fn interface(caps: &DeviceCapabilities, route: &route::Route, seed: u64) -> Interface {
+fn interface(caps: &DeviceCapabilities, local: Option<IpAddr>, seed: u64) -> Interface {
     let mut config = smoltcp::iface::Config::new(HardwareAddress::Ip);
     config.random_seed = seed;
     let mut iface = Interface::new(config, &mut port::Plan(caps), smoltcp::time::Instant::ZERO);
-    iface.update_ip_addrs(|addresses| {
-        // The list is empty and holds at least one.
-        let _ = addresses.push(IpCidr::new(route.address().into(), route.prefix_len()));
-    });
+    set_addresses(&mut iface, local);
     iface
+}
+
+/// Which addresses smoltcp takes for its own. Whatever network it believes in, the next hop is ours
+/// to find.
+fn set_addresses(iface: &mut Interface, ours: impl IntoIterator<Item = IpAddr>) {
+    iface.update_ip_addrs(|addresses| {
+        addresses.clear();
+        for address in ours {
+            // As many as fit: `autoconf` keeps fewer.
+            let _ = addresses.push(IpCidr::new(address.into(), if address.is_ipv4() { 32 } else { 128 }));
+        }
+    });
 }
 
 #[cfg(test)]

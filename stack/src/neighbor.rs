@@ -1,25 +1,20 @@
-//! Who has which station address: a bounded, ageing table of IPv4 neighbours, kept with ARP.
+//! Who has which station address: a bounded, ageing table of neighbours of both IP versions, one set
+//! of rules for ARP and neighbour discovery.
 //!
-//! Receives ARP packets and questions, and hands on station addresses and the requests to send. It
-//! learns only from answers to its own questions and from requests directed at us, and an unasked
-//! packet never replaces an entry that is fresh. An entry that has aged is still used while its
-//! owner is asked again.
+//! Receives questions and what `arp` and `ndp` have read, and hands on station addresses and whom to
+//! ask. It learns only from answers to its own questions and from requests directed at us, and an
+//! unasked packet never replaces an entry that is fresh. An entry that has aged is still used while
+//! its owner is asked again.
 
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::hash::Key;
+use crate::packet::as_v6;
 use naio_nic::Mac;
 use naio_sys::clock::Time;
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
-
-/// Bytes of an ARP packet for IPv4 over Ethernet.
-pub(crate) const ARP_LEN: usize = 28;
-/// Ethernet, IPv4, with address lengths 6 and 4 (RFC 826).
-const ARP_KIND: [u8; 6] = [0, 1, 8, 0, 6, 4];
-const OPERATION_REQUEST: u16 = 1;
-const OPERATION_REPLY: u16 = 2;
 
 /// The answer to "where does this go".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,14 +26,11 @@ pub(crate) enum Resolution {
     Failed,
 }
 
-/// What an ARP packet was good for.
+/// What an answer was good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Arp {
-    /// Somebody asks for us: answer with this packet to that station.
-    Answer(Mac, [u8; ARP_LEN]),
+pub(crate) enum Answer {
     /// It answered a question of ours.
     Learned,
-    Malformed,
     Unasked,
     Conflict,
 }
@@ -67,15 +59,14 @@ struct Entry {
 }
 
 pub(crate) struct Neighbors {
-    entries: HashMap<u32, Entry, Key>,
+    /// By address, an IPv4 one as IPv6 writes it.
+    entries: HashMap<u128, Entry, Key>,
     max: usize,
     fresh: Duration,
     retry: Duration,
     tries_max: u32,
-    address: Ipv4Addr,
-    mac: Mac,
-    /// Requests to be sent: whom to ask for, and where to.
-    requests: Vec<(Ipv4Addr, Mac)>,
+    /// Requests to be sent: whom to ask for, and where to unless to everybody.
+    requests: Vec<(IpAddr, Option<Mac>)>,
     /// Not after the earliest `again`; [`Time::FAR_FUTURE`] when nothing is being asked.
     next: Time,
     /// Something was learned or has failed since it was last asked.
@@ -83,15 +74,13 @@ pub(crate) struct Neighbors {
 }
 
 impl Neighbors {
-    pub(crate) fn new(config: &Config, mac: Mac, key: Key) -> Neighbors {
+    pub(crate) fn new(config: &Config, key: Key) -> Neighbors {
         Neighbors {
             entries: HashMap::with_hasher(key),
             max: config.neighbors_max,
             fresh: config.neighbor_fresh,
             retry: config.neighbor_retry,
             tries_max: config.neighbor_tries.max(1),
-            address: config.address,
-            mac,
             requests: Vec::new(),
             next: Time::FAR_FUTURE,
             changed: false,
@@ -99,8 +88,8 @@ impl Neighbors {
     }
 
     /// Where a packet for the neighbour `address` goes. Asks if need be.
-    pub(crate) fn resolve(&mut self, now: Time, address: Ipv4Addr, counters: &mut Counters) -> Resolution {
-        let Some(entry) = self.entries.get_mut(&address.into()) else {
+    pub(crate) fn resolve(&mut self, now: Time, address: IpAddr, counters: &mut Counters) -> Resolution {
+        let Some(entry) = self.entries.get_mut(&word(address)) else {
             if !self.make_room(counters) {
                 return Resolution::Pending;
             }
@@ -117,13 +106,13 @@ impl Neighbors {
         }
     }
 
-    fn ask(&mut self, now: Time, address: Ipv4Addr, old: Option<Mac>) -> Resolution {
+    fn ask(&mut self, now: Time, address: IpAddr, old: Option<Mac>) -> Resolution {
         let again = now.after(self.retry);
         let state = State::Asking { tries: 1, again, old };
-        self.entries.insert(address.into(), Entry { state, used: now });
+        self.entries.insert(word(address), Entry { state, used: now });
         // The first question to an aged neighbour goes to it alone (RFC 1122 2.3.2.1).
         if self.requests.len() < self.max {
-            self.requests.push((address, old.unwrap_or(Mac::BROADCAST)));
+            self.requests.push((address, old));
         }
         self.next = self.next.min(again);
         old.map_or(Resolution::Pending, Resolution::Known)
@@ -166,7 +155,7 @@ impl Neighbors {
                 let to = if *tries < self.tries_max { *old } else { None };
                 // Full only if nobody sends what is asked for; the next round asks again.
                 if self.requests.len() < self.max {
-                    self.requests.push((address.into(), to.unwrap_or(Mac::BROADCAST)));
+                    self.requests.push((address_of(address), to));
                 }
             }
             self.next = self.next.min(*again);
@@ -186,61 +175,32 @@ impl Neighbors {
         !self.requests.is_empty()
     }
 
-    /// The next request to send: packet and station. Bounded by the size of the table.
-    pub(crate) fn next_request(&mut self) -> Option<(Mac, [u8; ARP_LEN])> {
-        let (address, to) = self.requests.pop()?;
-        Some((to, self.packet(OPERATION_REQUEST, (Mac([0; 6]), address))))
+    /// Whom to ask for next, and where to unless to everybody. Bounded by the size of the table.
+    pub(crate) fn next_request(&mut self) -> Option<(IpAddr, Option<Mac>)> {
+        self.requests.pop()
     }
 
-    /// Takes an ARP packet in.
-    pub(crate) fn ingest(&mut self, now: Time, packet: &[u8], counters: &mut Counters) -> Arp {
-        let Some(packet) = packet.first_chunk::<ARP_LEN>() else { return Arp::Malformed };
-        let operation = u16::from_be_bytes([packet[6], packet[7]]);
-        let [_, _, _, _, _, _, _, _, m0, m1, m2, m3, m4, m5, a, b, c, d, ..] = *packet;
-        let mac = Mac([m0, m1, m2, m3, m4, m5]);
-        let sender = Ipv4Addr::new(a, b, c, d);
-        let target = Ipv4Addr::new(packet[24], packet[25], packet[26], packet[27]);
-        let kind_is_right =
-            packet[..6] == ARP_KIND && matches!(operation, OPERATION_REQUEST | OPERATION_REPLY);
-        if !kind_is_right || !mac.is_station() || mac == self.mac {
-            return Arp::Malformed;
-        }
-        if sender == self.address {
-            return Arp::Conflict;
-        }
-        if target != self.address {
-            return Arp::Unasked;
-        }
-        if operation == OPERATION_REPLY {
-            return self.learn_reply(now, sender, mac);
-        }
-        // A probe (RFC 5227) has no sender address: there is nothing to learn from it.
-        if !sender.is_unspecified() {
-            self.learn_request(now, sender, mac, counters);
-        }
-        Arp::Answer(mac, self.packet(OPERATION_REPLY, (mac, sender)))
-    }
-
-    fn learn_reply(&mut self, now: Time, sender: Ipv4Addr, mac: Mac) -> Arp {
+    /// Somebody answered.
+    pub(crate) fn learn_reply(&mut self, now: Time, sender: IpAddr, mac: Mac) -> Answer {
         let fresh_until = now.after(self.fresh);
-        let Some(entry) = self.entries.get_mut(&sender.into()) else { return Arp::Unasked };
+        let Some(entry) = self.entries.get_mut(&word(sender)) else { return Answer::Unasked };
         match entry.state {
             State::Asking { .. } => {
                 entry.state = State::Known { mac, fresh_until };
                 self.changed = true;
-                Arp::Learned
+                Answer::Learned
             }
-            State::Known { mac: known, .. } if known != mac => Arp::Conflict,
-            State::Known { .. } | State::Failed { .. } => Arp::Unasked,
+            State::Known { mac: known, .. } if known != mac => Answer::Conflict,
+            State::Known { .. } | State::Failed { .. } => Answer::Unasked,
         }
     }
 
     /// A request directed at us tells who its sender is. It may fill a gap, never replace what is
     /// fresh, and never push another neighbour out.
-    fn learn_request(&mut self, now: Time, sender: Ipv4Addr, mac: Mac, counters: &mut Counters) {
+    pub(crate) fn learn_request(&mut self, now: Time, sender: IpAddr, mac: Mac, counters: &mut Counters) {
         let fresh_until = now.after(self.fresh);
         let room = self.entries.len() < self.max;
-        match self.entries.get_mut(&sender.into()).map(|entry| &mut entry.state) {
+        match self.entries.get_mut(&word(sender)).map(|entry| &mut entry.state) {
             Some(State::Known { mac: known, fresh_until }) if now < *fresh_until => {
                 counters.neighbors_contested += u64::from(*known != mac);
             }
@@ -250,22 +210,20 @@ impl Neighbors {
             }
             None if room => {
                 let state = State::Known { mac, fresh_until };
-                self.entries.insert(sender.into(), Entry { state, used: now });
+                self.entries.insert(word(sender), Entry { state, used: now });
             }
             None => {}
         }
     }
+}
 
-    fn packet(&self, operation: u16, target: (Mac, Ipv4Addr)) -> [u8; ARP_LEN] {
-        let mut packet = [0; ARP_LEN];
-        packet[..6].copy_from_slice(&ARP_KIND);
-        packet[6..8].copy_from_slice(&operation.to_be_bytes());
-        packet[8..14].copy_from_slice(&self.mac.0);
-        packet[14..18].copy_from_slice(&self.address.octets());
-        packet[18..24].copy_from_slice(&target.0.0);
-        packet[24..28].copy_from_slice(&target.1.octets());
-        packet
-    }
+/// An address as a key of the table.
+fn word(address: IpAddr) -> u128 {
+    as_v6(address).into()
+}
+
+fn address_of(word: u128) -> IpAddr {
+    Ipv6Addr::from(word).to_canonical()
 }
 
 #[cfg(test)]

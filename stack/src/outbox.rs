@@ -8,36 +8,41 @@
 use crate::counters::Counters;
 use crate::ether;
 use crate::extent::Extents;
-use crate::ipv4::{self, PROTOCOL_TCP};
+use crate::packet::{Ends, PROTOCOL_TCP, PROTOCOL_UDP};
+use crate::{ipv4, ipv6};
 use naio_nic::tx::{HEADER_LEN_MAX, TxProtocol};
 use naio_nic::{Caps, Mac, TxChecksum, TxPacket};
 
 /// First byte of the IP header in a frame.
 const IP_START: usize = ether::HEADER_LEN;
-/// First byte of the TCP header in a frame: packets we make have no IP options.
-const TCP_START: usize = IP_START + ipv4::HEADER_LEN;
-/// The checksum field of a TCP header.
-const TCP_CHECKSUM: usize = TCP_START + 16;
+
+/// The checksums that the card completes.
+#[derive(Clone, Copy)]
+struct Offload {
+    ipv4: bool,
+    ipv6: bool,
+}
 
 pub(crate) struct Outbox {
     pub(crate) extents: Extents,
     pub(crate) mac: Mac,
     mtu: usize,
-    offload: bool,
+    offload: Offload,
     /// Receives packets that go nowhere.
     scratch: Vec<u8>,
 }
 
 impl Outbox {
-    pub(crate) fn new(extents: Extents, caps: &Caps) -> Outbox {
-        let scratch = vec![0; ether::HEADER_LEN + caps.mtu];
-        Outbox { extents, mac: caps.mac, mtu: caps.mtu, offload: caps.tx_checksum_ipv4, scratch }
+    pub(crate) fn new(extents: Extents, caps: &Caps, mtu: usize) -> Outbox {
+        let scratch = vec![0; ether::HEADER_LEN + mtu];
+        let offload = Offload { ipv4: caps.tx_checksum_ipv4, ipv6: caps.tx_checksum_ipv6 };
+        Outbox { extents, mac: caps.mac, mtu, offload, scratch }
     }
 
-    /// Appends an IPv4 packet of `len` bytes, written by `write`, for the station `to`. Returns what
+    /// Appends an IP packet of `len` bytes, written by `write`, for the station `to`. Returns what
     /// `write` returned. Without a station, or without a page, the packet is counted as lost.
     #[inline]
-    pub(crate) fn ipv4<R>(
+    pub(crate) fn packet<R>(
         &mut self,
         packets: &mut Vec<TxPacket>,
         counters: &mut Counters,
@@ -62,8 +67,9 @@ impl Outbox {
         counters.tx_packets += 1;
         let (mac, offload) = (self.mac, self.offload);
         let fill = |frame: &mut [u8]| {
-            ether::write_header(frame, to, mac, ether::TYPE_IPV4);
             let result = write(&mut frame[IP_START..]);
+            let is_v4 = frame[IP_START] >> 4 == 4;
+            ether::write_header(frame, to, mac, if is_v4 { ether::TYPE_IPV4 } else { ether::TYPE_IPV6 });
             (result, finish_checksum(frame, offload))
         };
         if inline {
@@ -81,7 +87,12 @@ impl Outbox {
         result
     }
 
-    /// Whether an IPv4 packet of `len` bytes would leave, rather than be lost.
+    /// Bytes of the largest packet.
+    pub(crate) fn mtu(&self) -> usize {
+        self.mtu
+    }
+
+    /// Whether a packet of `len` bytes would leave, rather than be lost.
     pub(crate) fn can_make(&self, len: usize) -> bool {
         ether::HEADER_LEN + len <= HEADER_LEN_MAX || (len <= self.mtu && self.extents.idle() > 0)
     }
@@ -117,26 +128,51 @@ fn push_inline(packets: &mut Vec<TxPacket>, frame_len: usize) -> &mut TxPacket {
     packet
 }
 
-/// Leaves a TCP checksum to the card (its field then holds the sum of the pseudo-header), or
-/// computes it.
+/// Leaves a TCP or UDP checksum to the card (its field then holds the sum of the pseudo-header), or
+/// computes it. Packets we make have no IP options; those with a fragment header, or a part of a
+/// datagram that is not the first, are as they should be already.
 #[inline]
-fn finish_checksum(frame: &mut [u8], offload: bool) -> Option<TxChecksum> {
-    if frame[IP_START + 9] != PROTOCOL_TCP || frame.len() < TCP_START + ipv4::TCP_HEADER_LEN {
+fn finish_checksum(frame: &mut [u8], offload: Offload) -> Option<TxChecksum> {
+    let packet = &frame[IP_START..];
+    let (ends, protocol, offload, is_v4) = match packet[0] >> 4 {
+        4 => {
+            let header = packet.first_chunk::<{ ipv4::HEADER_LEN }>()?;
+            if header[6] & 0x3f != 0 || header[7] != 0 {
+                return None;
+            }
+            (ipv4::ends(header), header[9], offload.ipv4, true)
+        }
+        _ => {
+            let header = packet.first_chunk::<{ ipv6::HEADER_LEN }>()?;
+            (ipv6::ends(header), header[6], offload.ipv6, false)
+        }
+    };
+    let transport = match protocol {
+        PROTOCOL_TCP => TxProtocol::Tcp,
+        PROTOCOL_UDP => TxProtocol::Udp,
+        _ => return None,
+    };
+    let start = IP_START + ends.header_len();
+    let checksum =
+        TxChecksum { protocol: transport, ipv4: is_v4, ip_start: IP_START as u8, start: start as u8 };
+    let field = start + usize::from(checksum.offset());
+    if frame.len() < field + 2 {
         return None;
     }
-    let addresses = &frame[IP_START + 12..IP_START + 20];
-    let pseudo = ipv4::pseudo_header(addresses, PROTOCOL_TCP, frame.len() - TCP_START);
     if offload {
-        frame[TCP_CHECKSUM..TCP_CHECKSUM + 2].copy_from_slice(&pseudo.folded().to_be_bytes());
-        return Some(TxChecksum {
-            protocol: TxProtocol::Tcp,
-            ipv4: true,
-            ip_start: IP_START as u8,
-            start: TCP_START as u8,
-        });
+        let pseudo = ends.pseudo_header(protocol, frame.len() - start);
+        frame[field..field + 2].copy_from_slice(&pseudo.folded().to_be_bytes());
+        return Some(checksum);
     }
-    frame[TCP_CHECKSUM..TCP_CHECKSUM + 2].fill(0);
-    let checksum = pseudo.bytes(&frame[TCP_START..]).checksum();
-    frame[TCP_CHECKSUM..TCP_CHECKSUM + 2].copy_from_slice(&checksum.to_be_bytes());
+    frame[field..field + 2].fill(0);
+    let sum = transport_checksum(ends, protocol, &frame[start..]);
+    frame[field..field + 2].copy_from_slice(&sum.to_be_bytes());
     None
+}
+
+/// The checksum of a TCP segment, UDP datagram or ICMPv6 message whose own field is zero.
+pub(crate) fn transport_checksum(ends: Ends, protocol: u8, payload: &[u8]) -> u16 {
+    let checksum = ends.pseudo_header(protocol, payload.len()).bytes(payload).checksum();
+    // For UDP zero says that there is none (RFC 768); its other form is the same number.
+    if protocol == PROTOCOL_UDP && checksum == 0 { u16::MAX } else { checksum }
 }

@@ -6,6 +6,7 @@
 
 use crate::counters::Counters;
 use crate::ipv4::{self, ACK, RST};
+use crate::ipv6;
 use crate::outbox::Outbox;
 use naio_nic::{Mac, TxPacket};
 use smoltcp::phy::{ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
@@ -43,6 +44,10 @@ pub(crate) struct Emitted {
     /// The sequence number behind the last byte ever sent, SYN and FIN counted: SND.NXT as the RFC
     /// means it.
     pub(crate) end: Option<u32>,
+    /// Segments of this visit.
+    pub(crate) segments: u32,
+    /// Of those, with data or a FIN that had been sent before.
+    pub(crate) repeated: u32,
 }
 
 impl<'a> Device for Port<'a> {
@@ -89,7 +94,7 @@ impl TxToken for Emit<'_, '_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, write: F) -> R {
         let port = self.0;
         let emitted = &mut port.emitted;
-        port.outbox.ipv4(port.packets, port.counters, port.to, len, |packet| {
+        port.outbox.packet(port.packets, port.counters, port.to, len, |packet| {
             let result = write(packet);
             emitted.note(packet);
             result
@@ -104,12 +109,21 @@ impl Emitted {
     /// once both lost an acknowledgment. A pure acknowledgment is <SEQ=SND.NXT>, so that is put in.
     #[inline]
     fn note(&mut self, packet: &mut [u8]) {
-        let Some(segment) = packet.get_mut(ipv4::HEADER_LEN..) else { return };
+        // smoltcp writes neither IPv4 options nor IPv6 extension headers.
+        let header_len = if packet.first().is_some_and(|byte| byte >> 4 == 4) {
+            ipv4::HEADER_LEN
+        } else {
+            ipv6::HEADER_LEN
+        };
+        let Some(segment) = packet.get_mut(header_len..) else { return };
         let Some(tcp) = ipv4::parse_tcp(segment) else { return };
         if tcp.has(ACK) {
             self.acked = Some(tcp.ack);
         }
         let end = tcp.seq.wrapping_add(tcp.seq_len());
+        self.segments += 1;
+        let repeats = |latest: u32| (end.wrapping_sub(latest) as i32) <= 0;
+        self.repeated += u32::from(tcp.seq_len() > 0 && self.end.is_some_and(repeats));
         match self.end {
             // Of serial numbers the later one is the one with the non-negative difference.
             Some(latest) if (end.wrapping_sub(latest) as i32) < 0 => {

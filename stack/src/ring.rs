@@ -50,7 +50,7 @@ impl RingLen {
 mod tests {
     use super::*;
 
-    /// The rule itself, as `smoltcp.md` 6a states it.
+    /// The rule itself, as smoltcp 0.14 needs it.
     fn is_legal(bytes: usize) -> bool {
         bytes <= 65_535 || (0..=6).any(|s| bytes == 65_535 << s)
     }

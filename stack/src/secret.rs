@@ -18,9 +18,9 @@ const DOMAIN_PORT: u64 = 2;
 
 /// The initial sequence number of a connection: F(tuple, secret) plus a clock (RFC 6528 3).
 pub(crate) fn initial_seq(key: Key, now: Time, flow: FlowKey) -> u32 {
-    let [addresses, ports] = flow.words();
+    let [a, b, c, d, e] = flow.words();
     let clock = now.as_micros() / ISN_TICK_US;
-    (key.prf(&[DOMAIN_ISN, addresses, ports]) as u32).wrapping_add(clock as u32)
+    (key.prf(&[DOMAIN_ISN, a, b, c, d, e]) as u32).wrapping_add(clock as u32)
 }
 
 /// A local port towards `remote` that is not `taken`: a keyed offset for each destination, then one
@@ -31,9 +31,9 @@ pub(crate) fn local_port(
     remote: FlowKey,
     mut taken: impl FnMut(u16) -> bool,
 ) -> Option<u16> {
-    let [addresses, ports] = remote.words();
+    let [a, b, c, d, e] = remote.words();
     let span = u64::from(*PORTS.end() - *PORTS.start()) + 1;
-    let offset = key.prf(&[DOMAIN_PORT, addresses, ports]).wrapping_add(count);
+    let offset = key.prf(&[DOMAIN_PORT, a, b, c, d, e]).wrapping_add(count);
     // The remainder is below the span, so the sum is a port.
     let nth = |n: u64| *PORTS.start() + (offset.wrapping_add(n) % span) as u16;
     (0..span).map(nth).find(|&port| !taken(port))
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn ports_differ_between_destinations_and_avoid_the_taken() {
         let key = Key::new([9; 16]);
-        let to = |port| FlowKey::new(([10, 0, 0, 1].into(), 0), ([10, 0, 0, 2].into(), port));
+        let to = |port| FlowKey::new(([10, 0, 0, 1], 0), ([10, 0, 0, 2], port));
         let first = local_port(key, 0, to(80), |_| false).expect("free ports");
         assert!(PORTS.contains(&first));
         assert_ne!(Some(first), local_port(key, 0, to(81), |_| false));

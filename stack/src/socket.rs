@@ -54,26 +54,25 @@ impl Stack {
     pub fn connect(&mut self, now: Time, socket: SocketId, remote: SocketAddr) -> Result<(), ConnectError> {
         self.now = self.now.max(now);
         let index = self.flows.index(socket.0).ok_or(ConnectError::Stale)?;
-        let SocketAddr::V4(address) = remote else { return Err(ConnectError::Address(remote)) };
-        if address.port() == 0 || !self.route.is_host(*address.ip()) {
+        if remote.port() == 0 || !self.is_host(remote.ip()) {
             return Err(ConnectError::Address(remote));
         }
-        let next_hop = self.route.next_hop(*address.ip()).ok_or(ConnectError::NoRoute(remote))?;
+        let (local, next_hop) = self.path_to_host(remote.ip()).ok_or(ConnectError::NoRoute(remote))?;
         let flow = self.flows.at_mut(index).ok_or(ConnectError::Stale)?;
         if flow.key.is_some() {
             return Err(ConnectError::InUse);
         }
-        let key_from = |port| FlowKey::new((self.config.address, port), (*address.ip(), address.port()));
-        let demux = &self.demux;
+        let key_from = |port| FlowKey::new((local, port), (remote.ip(), remote.port()));
+        let (demux, tombstones) = (&self.demux, &self.tombstones);
         let port = secret::local_port(self.key, self.counters.connects, key_from(0), |port| {
-            demux.contains(key_from(port))
+            demux.contains(key_from(port)) || tombstones.contains(key_from(port))
         });
         let key = key_from(port.ok_or(ConnectError::NoPort(remote))?);
         flow.key = Some(key);
         flow.bound = true;
         flow.unsent = true;
         flow.next_hop = next_hop;
-        flow.limit = Some(now.after(self.config.connect_timeout));
+        flow.limit = Some(self.now.after(self.config.connect_timeout));
         self.wheel.set(index, flow.limit);
         self.demux.insert(key, index);
         self.counters.connects += 1;

@@ -1,5 +1,6 @@
 //! The vocabulary of sockets as users see them: options, states, failures, errors.
 
+use crate::options::TcpOptions;
 use crate::ring::RingLen;
 use crate::slab::Name;
 use std::net::SocketAddr;
@@ -20,13 +21,15 @@ pub struct SocketOptions {
     pub rx_ring: RingLen,
     /// The send ring: the most data under way or waiting.
     pub tx_ring: RingLen,
+    /// What may change later.
+    pub tcp: TcpOptions,
 }
 
 impl Default for SocketOptions {
     /// 256 KiB, or the legal length next to it, both ways.
     fn default() -> SocketOptions {
         let ring = RingLen::at_least(65_535 << 2);
-        SocketOptions { rx_ring: ring, tx_ring: ring }
+        SocketOptions { rx_ring: ring, tx_ring: ring, tcp: TcpOptions::default() }
     }
 }
 

@@ -1,7 +1,9 @@
 //! A stack on a test bench: one peer, played by the test frame by frame, in virtual time. The tests
 //! of the walks between the rooms are in the files below.
 
+mod afterlife;
 mod closing;
+mod datagrams;
 mod fuzz;
 mod opening;
 mod strangers;
@@ -19,6 +21,7 @@ pub(crate) const THEM: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 pub(crate) const OUR_MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
 pub(crate) const THEIR_MAC: Mac = Mac([2, 0, 0, 0, 0, 2]);
 pub(crate) const PORT: u16 = 80;
+const RX_PAGES: u32 = 64;
 pub(crate) const PEER_ISN: u32 = 0xffff_f000;
 
 /// The stack, and what its card would hold.
@@ -48,7 +51,7 @@ impl Bench {
         let mut config = Config::new(US, 24);
         tune(&mut config);
         let tx_pool = Pool::new(&domain, 64, 2048).expect("memory");
-        let rx_pool = Pool::new(&domain, 4, 2048).expect("memory");
+        let rx_pool = Pool::new(&domain, RX_PAGES, 2048).expect("memory");
         let now_us = 1_000_000;
         let stack = Stack::new(config, &caps, tx_pool, [7; 16], Time::from_micros(now_us)).expect("good");
         let spare = std::iter::from_fn(|| rx_pool.take()).collect();
@@ -61,13 +64,21 @@ impl Bench {
 
     /// A frame arrives.
     pub(crate) fn feed_frame(&mut self, bytes: &[u8]) {
-        let mut page = self.spare.pop().expect("every page comes back");
-        self.rx_pool.bytes_mut(&mut page)[..bytes.len()].copy_from_slice(bytes);
-        let len = bytes.len() as u16;
-        let mut frames = vec![RxFrame { page, offset: 0, len, checksum: RxChecksum::Unknown }];
+        self.feed_burst(&[bytes.to_vec()]);
+    }
+
+    /// Frames arrive together.
+    pub(crate) fn feed_burst(&mut self, burst: &[Vec<u8>]) {
+        let mut frames = Vec::new();
+        for bytes in burst {
+            let mut page = self.spare.pop().expect("every page comes back");
+            self.rx_pool.bytes_mut(&mut page)[..bytes.len()].copy_from_slice(bytes);
+            let len = bytes.len() as u16;
+            frames.push(RxFrame { page, offset: 0, len, checksum: RxChecksum::Unknown });
+        }
         let now = self.now();
         self.stack.ingest(now, &self.rx_pool, &mut frames, &mut self.spare);
-        assert_eq!(self.spare.len(), 4, "every page comes back");
+        assert_eq!((frames.len(), self.spare.len()), (0, RX_PAGES as usize), "every page comes back");
         let counters = self.stack.counters();
         assert_eq!(counters.frames, counters.accounted(), "a frame is unaccounted for: {counters:#?}");
     }

@@ -99,6 +99,11 @@ impl Wheel {
         }
     }
 
+    /// Deadlines that are armed.
+    pub(crate) fn armed(&self) -> usize {
+        self.nodes.iter().filter(|node| node.linked).count()
+    }
+
     /// A time before which no deadline passes; at most a round too early. `None`: nothing is armed.
     pub(crate) fn next(&self) -> Option<Time> {
         let start = (self.tick % SLOTS as u64) as usize;

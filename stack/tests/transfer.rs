@@ -35,7 +35,11 @@ fn both_ways(options: &WireOptions, tx_pages: u32, rings: SocketOptions, len: u6
 }
 
 fn rings(rx: usize, tx: usize) -> SocketOptions {
-    SocketOptions { rx_ring: RingLen::at_least(rx), tx_ring: RingLen::at_least(tx) }
+    SocketOptions {
+        rx_ring: RingLen::at_least(rx),
+        tx_ring: RingLen::at_least(tx),
+        ..SocketOptions::default()
+    }
 }
 
 #[test]

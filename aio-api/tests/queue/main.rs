@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod common;
+mod datagrams;
 mod operations;
 mod serving;
 mod soak;

@@ -247,6 +247,7 @@ fn a_card_that_goes_away_ends_every_operation() {
     assert!(completions.iter().all(|done| done.result == Err(OpError::CardGone)));
     assert_eq!(completions.iter().filter(|done| done.buffer.is_some()).count(), 3);
     assert_eq!(queue.wait(&mut completions, Wait::for_one()), Err(WaitError::CardGone));
+    assert_eq!(queue.post(3, 0).expect_err("nothing could complete").reason, SubmitReason::CardGone);
 }
 
 #[test]

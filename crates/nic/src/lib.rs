@@ -47,6 +47,14 @@ pub trait Nic: Send {
     /// Whether the card still answers, and whether somebody wants it back. Not for every turn.
     fn health(&mut self) -> Health;
 
+    /// Pages of [`Nic::rx_pool`] that the driver holds: in the ring and spare. With those held above,
+    /// they are all there are.
+    fn rx_pages(&self) -> usize;
+
+    /// Lets frames to these multicast groups in, and to no others but by accident (cards filter by a
+    /// hash). Writes registers: not for every turn.
+    fn set_multicast(&mut self, groups: &[Mac]);
+
     /// Hands received frames up, at most `budget`, oldest first, appended to `frames`. For every
     /// frame a spare page has taken its place in the ring already; without a spare page the frame is
     /// dropped and counted ([`Counters::rx_no_page`]), so a slow user never starves the card.

@@ -95,6 +95,9 @@ mod avx2 {
         _mm256_setzero_si256, _mm256_storeu_si256, _mm256_xor_si256,
     };
 
+    /// Bytes of a vector.
+    const VECTOR_LEN: usize = 32;
+
     /// Vectors per accumulator flush: a lane gains at most 65 536 in magnitude for each, so an
     /// `i32` lane holds more than this many.
     const FLUSH_VECTORS: usize = 16 * 1024;
@@ -107,10 +110,10 @@ mod avx2 {
     pub(super) fn sum_le(bytes: &[u8]) -> u16 {
         let mut total = 0i64;
         let mut vectors = 0u64;
-        let whole = bytes.len() / 32 * 32;
-        for block in bytes[..whole].chunks(FLUSH_VECTORS * 32) {
+        let whole = bytes.len() / VECTOR_LEN * VECTOR_LEN;
+        for block in bytes[..whole].chunks(FLUSH_VECTORS * VECTOR_LEN) {
             total += sum_block(block);
-            vectors += (block.len() / 32) as u64;
+            vectors += (block.len() / VECTOR_LEN) as u64;
         }
         // 16 words a vector, each short by 32 768. The true sum is never negative.
         let biased_back = (total + (vectors * 16 * 32_768) as i64) as u64;
@@ -123,20 +126,27 @@ mod avx2 {
         let ones = _mm256_set1_epi16(1);
         let mut a = _mm256_setzero_si256();
         let mut b = _mm256_setzero_si256();
-        let mut pairs = block.chunks_exact(64);
-        for pair in &mut pairs {
+        let mut quads = block.chunks_exact(4 * VECTOR_LEN);
+        for quad in &mut quads {
+            let p = quad.as_ptr().cast::<__m256i>();
             // SAFETY:
-            // 1. `pair` is 64 bytes long: both unaligned 32-byte loads lie inside it.
-            let (x, y) = unsafe {
-                let p = pair.as_ptr().cast::<__m256i>();
-                (_mm256_loadu_si256(p), _mm256_loadu_si256(p.add(1)))
+            // 1. `quad` is four vectors long: the unaligned loads at 0, 1, 2 and 3 lie inside it.
+            let (w, x, y, z) = unsafe {
+                (
+                    _mm256_loadu_si256(p),
+                    _mm256_loadu_si256(p.add(1)),
+                    _mm256_loadu_si256(p.add(2)),
+                    _mm256_loadu_si256(p.add(3)),
+                )
             };
-            a = _mm256_add_epi32(a, _mm256_madd_epi16(_mm256_xor_si256(x, bias), ones));
-            b = _mm256_add_epi32(b, _mm256_madd_epi16(_mm256_xor_si256(y, bias), ones));
+            a = _mm256_add_epi32(a, _mm256_madd_epi16(_mm256_xor_si256(w, bias), ones));
+            b = _mm256_add_epi32(b, _mm256_madd_epi16(_mm256_xor_si256(x, bias), ones));
+            a = _mm256_add_epi32(a, _mm256_madd_epi16(_mm256_xor_si256(y, bias), ones));
+            b = _mm256_add_epi32(b, _mm256_madd_epi16(_mm256_xor_si256(z, bias), ones));
         }
-        for single in pairs.remainder().chunks_exact(32) {
+        for single in quads.remainder().chunks_exact(VECTOR_LEN) {
             // SAFETY:
-            // 1. `single` is 32 bytes long: the unaligned load lies inside it.
+            // 1. `single` is one vector long: the unaligned load lies inside it.
             let x = unsafe { _mm256_loadu_si256(single.as_ptr().cast()) };
             a = _mm256_add_epi32(a, _mm256_madd_epi16(_mm256_xor_si256(x, bias), ones));
         }

@@ -11,7 +11,7 @@ pub struct Faults {
     pub reorder: u32,
     /// Largest extra delay of a reordered frame, in microseconds.
     pub reorder_us: u64,
-    /// One to four bytes behind the Ethernet header are replaced.
+    /// One byte behind the Ethernet header of an IPv4 packet is replaced.
     pub corrupt: u32,
 }
 

@@ -21,11 +21,14 @@ pub fn folded(pieces: &[&[u8]]) -> u16 {
     total as u16
 }
 
-/// Whether every checksum of an IPv4 frame is right: header, and TCP, UDP or ICMP. Frames that are
-/// no unfragmented IPv4 have nothing to be wrong.
+/// Whether every checksum of a frame is right: IPv4 header, and TCP, UDP or ICMP. Frames that are
+/// fragments, or no IP, have nothing to be wrong; nor have IPv6 extension headers.
 #[must_use]
 pub fn frame_is_right(frame: &[u8]) -> bool {
     let Some(ip) = frame.get(ETHER_LEN..) else { return true };
+    if frame[12..14] == [0x86, 0xdd] {
+        return ipv6_is_right(ip);
+    }
     if frame[12..14] != [8, 0] || ip.len() < 20 {
         return true;
     }
@@ -46,6 +49,17 @@ pub fn frame_is_right(frame: &[u8]) -> bool {
             let len = (payload.len() as u16).to_be_bytes();
             folded(&[&ip[12..20], &[0, ip[9]], &len, payload]) == 0xffff
         }
+        _ => true,
+    }
+}
+
+fn ipv6_is_right(ip: &[u8]) -> bool {
+    let Some(payload) = ip.get(40..40 + usize::from(u16::from_be_bytes([ip[4], ip[5]]))) else {
+        return false;
+    };
+    let len = (payload.len() as u16).to_be_bytes();
+    match ip[6] {
+        6 | 17 | 58 => folded(&[&ip[8..40], &[0, ip[6]], &len, payload]) == 0xffff,
         _ => true,
     }
 }

@@ -1,9 +1,10 @@
 //! The EEPROM: where the card keeps its station address.
 //!
-//! Reads the 64 words by driving the Microwire pins through EECD: the one way that silicon, QEMU
-//! and VirtualBox all understand (8254x fact sheet 2.2). Hands on an address only from words whose
-//! checksum is right.
+//! Reads the 64 words by driving the Microwire pins through EECD, the one way that silicon, QEMU and
+//! VirtualBox all understand (8254x fact sheet 2.2), and by the read register (`eerd`) where that
+//! fails. Hands on an address only from words whose checksum is right.
 
+use crate::eerd;
 use crate::ids::Features;
 use crate::regs::{EECD, STATUS, eecd, status};
 use crate::wait::{self, Timeout};
@@ -12,9 +13,10 @@ use naio_nic::Mac;
 use std::time::Duration;
 
 /// Words covered by the checksum (8254x fact sheet 2.4).
-const WORDS: u32 = 0x40;
+pub(crate) const WORDS: u32 = 0x40;
+pub(crate) type Words = [u16; WORDS as usize];
 /// What words 0x00 to 0x3F must add up to (8254x fact sheet 2.4).
-const CHECKSUM: u16 = 0xbaba;
+pub(crate) const CHECKSUM: u16 = 0xbaba;
 /// Half a clock of a Microwire part (8254x fact sheet 2.3).
 const HALF_CLOCK: Duration = Duration::from_micros(50);
 /// The firmware may hold the EEPROM for a while (8254x fact sheet 4.14).
@@ -43,7 +45,11 @@ pub enum EepromError {
 
 /// The station address in words 0 to 2, low byte first.
 pub(crate) fn station_address<D: Device>(device: &D, features: &Features) -> Result<Mac, EepromError> {
-    let words = read(device, features)?;
+    let words = read(device, features).or_else(|pins| {
+        log::info!("{pins}; trying its read register");
+        // The pins are the better source: what was wrong there is what is said in the end.
+        eerd::read(device).map_err(|_| pins)
+    })?;
     let [a, b, c] = [words[0], words[1], words[2]].map(u16::to_le_bytes);
     let mut mac = Mac([a[0], a[1], b[0], b[1], c[0], c[1]]);
     if features.dual_port && device.read(STATUS) & status::FUNC_1 != 0 {
@@ -53,15 +59,19 @@ pub(crate) fn station_address<D: Device>(device: &D, features: &Features) -> Res
 }
 
 /// Reads words 0x00 to 0x3F.
-fn read<D: Device>(device: &D, features: &Features) -> Result<[u16; WORDS as usize], EepromError> {
+fn read<D: Device>(device: &D, features: &Features) -> Result<Words, EepromError> {
     let mut pins = Microwire::acquire(device, features)?;
     let mut words = [0; WORDS as usize];
     for (address, word) in words.iter_mut().enumerate() {
         *word = pins.read(address as u32);
     }
     pins.release();
-    let sum = words.iter().fold(0u16, |sum, word| sum.wrapping_add(*word));
+    let sum = sum(&words);
     if sum == CHECKSUM { Ok(words) } else { Err(EepromError::Checksum { sum }) }
+}
+
+pub(crate) fn sum(words: &Words) -> u16 {
+    words.iter().fold(0, |sum, word| sum.wrapping_add(*word))
 }
 
 /// The four pins, held.

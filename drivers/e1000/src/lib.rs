@@ -6,12 +6,14 @@
 //!
 //! The rooms, in the order a frame meets them: [`ids`] says what the part is, `init` brings it up
 //! (with `eeprom`, `phy` and `link`), `rx` and `tx` hold the rings over the layouts of `desc`,
-//! `offload` the transmit contexts, `stats` the counters, `irq` the interrupt. `regs` is the
+//! `offload` the transmit contexts, `filter` the multicast table, `stats` the counters, `irq` the interrupt. `regs` is the
 //! datasheet's register list.
 #![forbid(unsafe_code)]
 
 mod desc;
 mod eeprom;
+mod eerd;
+mod filter;
 pub mod ids;
 mod init;
 mod irq;
@@ -31,6 +33,7 @@ pub use phy::PhyError;
 pub use regs::REGISTER_WINDOW_LEN;
 pub use wait::Timeout;
 
+use filter::MulticastTable;
 use ids::{Features, Part, PartError};
 use naio_device::{Attention, Device, DeviceError, Registers};
 use naio_dma::{DescArray, Page, Pool, RegionError};
@@ -135,6 +138,7 @@ pub struct E1000<D: Device> {
     caps: Caps,
     rx: RxRing<D::Doorbell>,
     tx: TxRing<D::Doorbell>,
+    multicast: MulticastTable,
     /// Nothing before the card is enabled.
     statistics: Option<Statistics>,
     gone: bool,
@@ -172,7 +176,17 @@ impl<D: Device> E1000<D> {
             tx_ring: config.tx_ring,
         };
         // From here on dropping the card is what takes it off the bus, before any memory goes.
-        let mut card = E1000 { device, part, features, caps, rx, tx, statistics: None, gone: false };
+        let mut card = E1000 {
+            device,
+            part,
+            features,
+            caps,
+            rx,
+            tx,
+            multicast: MulticastTable::new(),
+            statistics: None,
+            gone: false,
+        };
         match card.start(config.link_within) {
             Ok(link) => log::info!("{} {mac}: {link:?}", part.name),
             Err(e) => return Err(if card.is_gone() { OpenError::Gone } else { e }),
@@ -279,6 +293,16 @@ impl<D: Device> Nic for E1000<D> {
         match self.device.attention() {
             Attention::None => Health::Alive,
             Attention::Release => Health::ReleaseRequested,
+        }
+    }
+
+    fn rx_pages(&self) -> usize {
+        self.rx.pages()
+    }
+
+    fn set_multicast(&mut self, groups: &[Mac]) {
+        if !self.gone {
+            self.multicast.set(&self.device, &self.features, groups);
         }
     }
 

@@ -9,6 +9,8 @@ pub(crate) const CTRL: u32 = 0x00000;
 pub(crate) const STATUS: u32 = 0x00008;
 /// EEPROM control and data (8254x SDM 13.4.3).
 pub(crate) const EECD: u32 = 0x00010;
+/// EEPROM read (8254x SDM 13.4.4).
+pub(crate) const EERD: u32 = 0x00014;
 /// Extended device control (8254x fact sheet 2.1).
 pub(crate) const CTRL_EXT: u32 = 0x00018;
 /// MDI control (8254x fact sheet 2.5).

@@ -103,6 +103,11 @@ impl<B: Doorbell> RxRing<B> {
         self.slots.iter().map(|slot| slot.iova).chain(spare).collect()
     }
 
+    /// Pages in the ring and spare.
+    pub(crate) fn pages(&self) -> usize {
+        self.slots.len() + self.spare.len()
+    }
+
     /// Takes spare pages.
     pub(crate) fn post(&mut self, pages: &mut Vec<Page>) {
         self.spare.append(pages);

@@ -229,3 +229,20 @@ fn time_wait_makes_room_when_the_table_is_full() {
     bench.segments();
     assert!(bench.stack.socket(SocketOptions::default()).is_ok());
 }
+
+/// A reset that has nowhere to go must not keep the connection for ever.
+#[test]
+fn a_reset_without_a_next_hop_is_given_up() {
+    let mut bench = Bench::new(|_| {});
+    let peer = bench.connected(SocketOptions::default());
+    bench.feed(&peer.segment().payload(b"unread"));
+    bench.is_there = false;
+    // The neighbour ages, is asked for the next segment's sake, and does not answer.
+    bench.wait_ms(61_000);
+    bench.stack.send(peer.socket, b"anybody?").expect("connected");
+    bench.wait_ms(5_000);
+    bench.stack.close(peer.socket).expect("ours");
+    bench.wait_ms(20_000);
+    assert_eq!(bench.stack.flows.len(), 0);
+    assert_eq!(bench.stack.next_deadline(), None);
+}

@@ -4,7 +4,7 @@
 use super::*;
 use crate::RingLen;
 
-const FRAMES_PER_RUN: u32 = 250;
+const BURSTS_PER_RUN: u32 = 250;
 const RUNS: u64 = 150;
 
 struct Chaos {
@@ -22,7 +22,7 @@ impl Chaos {
         let mut bench = Bench::new(|_| {});
         let mut ring =
             || RingLen::at_least(random.choice([1, 4096, 16_384, 65_535, 65_536, 200_000]).expect("some"));
-        let options = SocketOptions { rx_ring: ring(), tx_ring: ring() };
+        let options = SocketOptions { rx_ring: ring(), tx_ring: ring(), ..SocketOptions::default() };
         // A third of the runs starts before the handshake.
         let peer = if seed.is_multiple_of(3) {
             let (socket, syn) = bench.connecting(options);
@@ -90,6 +90,17 @@ impl Chaos {
         }
     }
 
+    fn frame(&mut self) -> Vec<u8> {
+        let segment = self.segment();
+        // What comes next may follow without a gap.
+        if self.random.bool() {
+            self.seen.1 = segment.seq.wrapping_add(segment.seq_len());
+        }
+        let mut frame = segment.ethernet(THEIR_MAC.0, OUR_MAC.0);
+        self.damage(&mut frame);
+        frame
+    }
+
     fn act(&mut self) {
         let (stack, socket) = (&mut self.bench.stack, self.socket);
         match self.random.u32(0..20) {
@@ -103,11 +114,10 @@ impl Chaos {
     }
 
     fn run(&mut self) {
-        for _ in 0..FRAMES_PER_RUN {
+        for _ in 0..BURSTS_PER_RUN {
             self.bench.now_us += self.random.choice([0, 100, 5_000, 300_000, 3_000_000]).expect("some");
-            let mut frame = self.segment().ethernet(THEIR_MAC.0, OUR_MAC.0);
-            self.damage(&mut frame);
-            self.bench.feed_frame(&frame);
+            let burst: Vec<_> = (0..self.random.usize(1..5)).map(|_| self.frame()).collect();
+            self.bench.feed_burst(&burst);
             self.act();
             if self.random.u32(0..3) > 0 {
                 let sent = self.bench.frames();

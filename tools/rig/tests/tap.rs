@@ -152,9 +152,11 @@ fn connections_that_come_and_go_leave_nothing_behind() {
     let counter = |name: &str| counters[name];
     assert_eq!(counter("stack_accepts"), HELD + CHURN + 1, "{counters:?}");
     assert_eq!(counter("operations"), counter("completions"), "{counters:?}");
-    for name in ["left_operations", "connections_failed", "stack_resets", "stack_tx_no_page"] {
+    for name in ["connections_failed", "stack_resets", "stack_tx_no_page"] {
         assert_eq!(counter(name), 0, "{name}: {counters:?}");
     }
+    let left: Vec<_> = counters.iter().filter(|(name, _)| name.starts_with("left_")).collect();
+    assert!(left.len() == 6 && left.iter().all(|(_, count)| **count == 0), "{left:?}");
 }
 
 #[test]
@@ -163,6 +165,9 @@ fn the_kernels_account_closes_too() {
     let value = |name| seen.outcome.results.value(name).unwrap_or_else(|| panic!("no figure {name}"));
     let received = value("received_after") - value("received_before");
     let sent = frames_sent(seen, "kernel-recv", "kernel-recv");
-    // QEMU does not clear MPC when it is read, so what the kernel's driver adds up is only an upper bound.
-    assert!(sent >= received && sent - received <= value("missed"), "sent {sent}, received {received}");
+    // The two ends are not read in the same instant: a frame or two may lie between. QEMU does not clear MPC
+    // when it is read, so what the kernel's driver adds up is only an upper bound.
+    let slack = 4;
+    assert!(received <= sent + slack, "sent {sent}, received {received}");
+    assert!(sent <= received + value("missed") + slack, "sent {sent}, received {received}");
 }

@@ -307,3 +307,32 @@ fn the_interrupt_is_acknowledged_before_it_is_let_loose() {
     let (mut driver, _) = up(&Config::default());
     assert!(!driver.arm_irq(true), "no interrupt on this platform");
 }
+
+/// QEMU has the layout of the 82541 on every part, VirtualBox that of the 82544.
+#[test]
+fn an_eeprom_without_pins_is_read_by_its_register_in_either_layout() {
+    for layout in [(4, 8), (1, 2)] {
+        let (device, card) = TestCard::new();
+        card.lock().lies.grants_never = true;
+        card.lock().lies.eerd = Some(layout);
+        let driver = E1000::open(device, &Config::default()).expect("up");
+        assert_eq!(driver.caps().mac, Mac(MAC), "layout {layout:?}");
+    }
+}
+
+#[test]
+fn the_multicast_table_lets_in_what_is_wanted_and_forgets_the_rest() {
+    let (mut driver, card) = up(&Config::default());
+    let table = |card: &Card| -> Vec<(u32, u32)> {
+        let state = card.lock();
+        (0..128).map(|n| (n, state.reg(MTA + 4 * n))).filter(|(_, word)| *word != 0).collect()
+    };
+    // 224.0.0.1 and the solicited-node group of an address that ends in 12:34:56.
+    let groups = [Mac([1, 0, 0x5e, 0, 0, 1]), Mac([0x33, 0x33, 0xff, 0x12, 0x34, 0x56])];
+    driver.set_multicast(&groups);
+    assert_eq!(table(&card), [(0, 1 << 16), (0x563 >> 5, 1 << (0x563 & 31))]);
+    driver.set_multicast(&groups[..1]);
+    assert_eq!(table(&card), [(0, 1 << 16)]);
+    driver.set_multicast(&[]);
+    assert_eq!(table(&card), []);
+}

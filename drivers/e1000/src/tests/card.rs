@@ -51,6 +51,8 @@ pub(crate) struct Lies {
     pub(crate) status: u32,
     /// Transmits nothing.
     pub(crate) tx_frozen: bool,
+    /// EERD works, with DONE and the address at these bits.
+    pub(crate) eerd: Option<(u32, u32)>,
     /// As in QEMU, reading a 32-bit statistic does not clear it.
     pub(crate) keeps_statistics: bool,
 }
@@ -195,6 +197,13 @@ impl State {
                 self.set(TCTL, value);
             }
             RDT | TDT => panic!("tail registers are written by a doorbell only"),
+            EERD if value & 1 != 0 => {
+                let word = self.lies.eerd.map(|(done, shift)| {
+                    let word = self.eeprom.words[(value >> shift) as usize % self.eeprom.words.len()];
+                    u32::from(word) << 16 | 1 << done
+                });
+                self.set(EERD, word.unwrap_or(value));
+            }
             _ => self.set(offset, value),
         }
     }

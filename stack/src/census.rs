@@ -1,0 +1,38 @@
+//! What the stack holds at one moment: for tests and reports, and to find what was forgotten.
+
+use crate::Stack;
+
+/// Numbers of things held now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Connections and unconnected sockets, those that close in the background included.
+    pub flows: usize,
+    /// Of those, connections that segments can find.
+    pub bound_flows: usize,
+    /// Entries of the connection table; equal to `bound_flows`.
+    pub keys: usize,
+    /// Timers that are armed, at most one for each flow.
+    pub timers: usize,
+    /// Connections in TIME-WAIT without a socket.
+    pub tombstones: usize,
+    /// Transmit pages that packets on their way refer to.
+    pub lent_pages: usize,
+    /// Listeners.
+    pub listeners: usize,
+}
+
+impl Stack {
+    /// Counts everything. Walks the tables: not for the data path.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        Census {
+            flows: self.flows.len(),
+            bound_flows: self.flows.iter().filter(|(_, flow)| flow.bound).count(),
+            keys: self.demux.len(),
+            timers: self.wheel.armed(),
+            tombstones: self.tombstones.len(),
+            lent_pages: self.outbox.extents.lent(),
+            listeners: self.listeners.len(),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Merging changes what it costs, and nothing that a peer or a user could see.
+
+use crate::tests::{Bench, OUR_MAC, Peer, THEIR_MAC};
+use crate::{RingLen, SocketOptions};
+use naio_testkit::Segment;
+
+fn frame(segment: &Segment) -> Vec<u8> {
+    segment.ethernet(THEIR_MAC.0, OUR_MAC.0)
+}
+
+/// Byte `n` of the peer's stream.
+fn byte(n: u32) -> u8 {
+    (n.wrapping_mul(0x9e37_79b9) >> 24) as u8
+}
+
+fn stretch(peer: &Peer, start: u32, len: u32) -> Segment {
+    let data: Vec<u8> = (start..start + len).map(byte).collect();
+    peer.segment().seq(peer.seq.wrapping_add(start)).payload(&data)
+}
+
+fn drain(bench: &mut Bench, peer: &Peer) -> Vec<u8> {
+    let mut all = Vec::new();
+    let mut buffer = [0; 5_000];
+    while let Ok(len @ 1..) = bench.stack.recv(peer.socket, &mut buffer) {
+        all.extend_from_slice(&buffer[..len]);
+    }
+    all
+}
+
+#[test]
+fn a_run_becomes_one_segment_and_one_acknowledgment() {
+    let mut bench = Bench::new(|_| {});
+    let peer = bench.connected(SocketOptions::default());
+    let burst: Vec<_> = (0..40).map(|n| frame(&stretch(&peer, n * 1_460, 1_460))).collect();
+    bench.feed_burst(&burst);
+    assert_eq!(bench.stack.counters().rx_tcp, 1 + 40);
+    assert_eq!(bench.stack.counters().rx_tcp_merged, 39);
+    let acks = bench.segments();
+    assert_eq!((acks.len(), acks[0].ack), (1, peer.seq.wrapping_add(40 * 1_460)));
+    assert_eq!(drain(&mut bench, &peer), (0..40 * 1_460).map(byte).collect::<Vec<_>>());
+    // The next run is recognised although the window has been updated in between.
+    let burst: Vec<_> = (40..44).map(|n| frame(&stretch(&peer, n * 1_460, 1_460))).collect();
+    bench.feed_burst(&burst);
+    assert_eq!(bench.stack.counters().rx_tcp_merged, 39 + 3);
+}
+
+#[test]
+fn more_than_a_packet_can_say_is_two_packets() {
+    let mut bench = Bench::new(|_| {});
+    let peer =
+        bench.connected(SocketOptions { rx_ring: RingLen::at_least(1 << 20), ..SocketOptions::default() });
+    let burst: Vec<_> = (0..50).map(|n| frame(&stretch(&peer, n * 1_460, 1_460))).collect();
+    bench.feed_burst(&burst);
+    assert_eq!(bench.stack.counters().rx_tcp_merged, 48);
+    assert_eq!(drain(&mut bench, &peer).len(), 50 * 1_460);
+}
+
+/// The sender recovers by duplicate acknowledgments: one for each segment behind a gap.
+#[test]
+fn segments_behind_a_gap_are_not_merged() {
+    let mut bench = Bench::new(|_| {});
+    let peer = bench.connected(SocketOptions::default());
+    let burst: Vec<_> = (1..6).map(|n| frame(&stretch(&peer, n * 1_000, 1_000))).collect();
+    bench.feed_burst(&burst);
+    assert_eq!(bench.stack.counters().rx_tcp_merged, 0);
+    let acks = bench.segments();
+    assert_eq!(acks.len(), 5);
+    assert!(acks.iter().all(|s| s.ack == peer.seq));
+    bench.feed(&stretch(&peer, 0, 1_000));
+    assert_eq!(drain(&mut bench, &peer), (0..6_000).map(byte).collect::<Vec<_>>());
+}
+
+#[test]
+fn push_fin_and_strangers_keep_their_meaning() {
+    let mut bench = Bench::new(|_| {});
+    let first = bench.connected(SocketOptions::default());
+    let second = bench.connected(SocketOptions::default());
+    let mut pushed = stretch(&first, 100, 100);
+    pushed.flags.psh = true;
+    let burst = [
+        frame(&stretch(&first, 0, 100)),
+        frame(&pushed),
+        frame(&stretch(&first, 200, 100)),
+        frame(&stretch(&second, 0, 100)),
+        frame(&stretch(&first, 300, 100).fin()),
+        frame(&stretch(&second, 100, 100).window(7)),
+    ];
+    bench.feed_burst(&burst);
+    assert_eq!(bench.stack.counters().rx_tcp_merged, 1);
+    assert_eq!(drain(&mut bench, &first).len(), 400);
+    assert_eq!(drain(&mut bench, &second).len(), 200);
+    assert!(bench.status(first.socket).recv_finished);
+    let acks = bench.segments();
+    assert_eq!(acks.iter().filter(|s| s.destination_port == first.segment().source_port).count(), acks.len());
+    assert!(acks.iter().any(|s| s.ack == first.seq.wrapping_add(401)));
+}
+
+/// Numbers that would fit are not enough: a run is of one connection.
+#[test]
+fn connections_are_not_mixed() {
+    let mut bench = Bench::new(|_| {});
+    let first = bench.connected(SocketOptions::default());
+    let second = bench.connected(SocketOptions::default());
+    let follower = Segment {
+        destination_port: second.port,
+        ..first.segment().seq(first.seq.wrapping_add(100)).payload(&[9; 50])
+    };
+    bench.feed_burst(&[frame(&stretch(&first, 0, 100)), frame(&follower)]);
+    assert_eq!(bench.stack.counters().rx_tcp_merged, 0);
+    assert_eq!(drain(&mut bench, &first).len(), 100);
+}
+
+/// The same segments, in bursts and one by one: the same bytes, the same last acknowledgment. (The
+/// sender keeps to the window. Of one that does not, a run that begins inside may be taken in part
+/// where a single segment that covers the whole window is refused, RFC 9293 3.4.)
+#[test]
+fn bursts_and_single_frames_come_to_the_same() {
+    for seed in naio_testkit::seeds(1, 200) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let ring = RingLen::at_least(random.choice([3_000, 20_000, 65_535, 200_000]).expect("some"));
+        let options = SocketOptions { rx_ring: ring, ..SocketOptions::default() };
+        let mut benches = [(); 2].map(|()| Bench::new(|_| {}));
+        let peers = benches.each_mut().map(|bench| bench.connected(options));
+        let mut totals = [Vec::new(), Vec::new()];
+        let shift = if ring.bytes() > 65_535 { 2 } else { 0 };
+        let mut edge = ring.bytes() as u32;
+        for _ in 0..30 {
+            let mut at = totals[0].len() as u32;
+            let mut burst = Vec::new();
+            for _ in 0..random.u32(1..30) {
+                let len = random.u32(1..1_400);
+                let start = match random.u32(0..10) {
+                    0 => at.saturating_sub(random.u32(0..3_000)),
+                    1 => at + random.u32(0..3_000),
+                    _ => at,
+                };
+                if start + len > edge {
+                    continue;
+                }
+                let mut segment = stretch(&peers[0], start, len);
+                segment.flags.psh = random.u32(0..8) == 0;
+                burst.push(frame(&segment));
+                if start == at {
+                    at += len;
+                }
+            }
+            benches[0].feed_burst(&burst);
+            for one in &burst {
+                benches[1].feed_frame(one);
+            }
+            let acks = benches.each_mut().map(|bench| bench.segments().pop().map(|s| (s.ack, s.window)));
+            assert_eq!(acks[0], acks[1], "NAIO_SEED={seed}");
+            if let Some((ack, window)) = acks[0] {
+                edge = ack.wrapping_sub(peers[0].seq) + (u32::from(window) << shift);
+            }
+            for n in 0..2 {
+                totals[n].extend(drain(&mut benches[n], &peers[n]));
+            }
+            assert_eq!(totals[0], totals[1], "NAIO_SEED={seed}");
+        }
+        assert!(benches[0].stack.counters().rx_tcp_merged > 0, "NAIO_SEED={seed}");
+        assert!(totals[0].iter().zip(0..).all(|(&b, n)| b == byte(n)), "NAIO_SEED={seed}");
+    }
+}

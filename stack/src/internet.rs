@@ -1,0 +1,146 @@
+//! The IP layer: from Ethernet payload to whole, proved packets for an address of ours.
+//!
+//! Receives what `ether` found and hands packets on to the transports, after reassembly, each with
+//! the station that a reply goes back to. What came by broadcast or multicast reaches UDP only.
+
+use crate::Stack;
+use crate::arp::{self, Arp};
+use crate::coalesce::Held;
+use crate::ether;
+use crate::fragment::{Place, Taken, Whose};
+use crate::ipv4::{self, Malformed};
+use crate::packet::{Ends, PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP, Packet};
+use naio_nic::Mac;
+use std::net::IpAddr;
+
+/// How a frame was addressed, and who sent it.
+#[derive(Clone, Copy)]
+pub(crate) struct Arrival {
+    pub(crate) station: Mac,
+    /// To us alone.
+    pub(crate) unicast: bool,
+    /// The card vouches for the checksums.
+    pub(crate) verified: bool,
+}
+
+impl Stack {
+    pub(crate) fn arp(&mut self, packet: &[u8]) {
+        let us = (self.outbox.mac, self.route.address());
+        match arp::ingest(&mut self.neighbors, us, self.now, packet, &mut self.counters) {
+            Arp::Learned => self.counters.rx_arp += 1,
+            Arp::Malformed => self.counters.drop_arp_malformed += 1,
+            Arp::Unasked => self.counters.drop_arp_unasked += 1,
+            Arp::Conflict => self.counters.drop_arp_conflict += 1,
+            Arp::Answer(to, answer) => {
+                self.counters.rx_arp += 1;
+                if self.replies_are_full() {
+                    self.counters.tx_replies_full += 1;
+                    return;
+                }
+                let kind = (to, ether::TYPE_ARP);
+                self.outbox.other(&mut self.replies, &mut self.counters, kind, &answer);
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn ipv4<'a>(&mut self, held: &mut Option<Held<'a>>, bytes: &'a [u8], arrival: Arrival) {
+        match ipv4::parse(bytes, arrival.verified) {
+            Ok(packet) => self.ipv4_packet(held, &packet, arrival),
+            Err(Malformed::Header) => self.counters.drop_ip_header += 1,
+            Err(Malformed::Checksum) => self.counters.drop_ip_checksum += 1,
+            Err(Malformed::Fragment) => self.ipv4_fragment(held, bytes, arrival),
+        }
+    }
+
+    #[inline]
+    fn ipv4_packet<'a>(&mut self, held: &mut Option<Held<'a>>, packet: &Packet<'a>, arrival: Arrival) {
+        let Ends::V4 { source, destination } = packet.ends else { return };
+        if destination != self.route.address() || !arrival.unicast {
+            return self.ipv4_cast(packet, arrival);
+        }
+        if !self.route.is_host(source) {
+            return self.counters.drop_ip_source += 1;
+        }
+        match packet.protocol {
+            PROTOCOL_TCP => self.tcp(held, packet, arrival.verified, arrival.station),
+            PROTOCOL_UDP => self.udp(packet, arrival.verified, Some(arrival.station)),
+            PROTOCOL_ICMP => self.icmp(packet, arrival.station),
+            _ => self.counters.drop_ip_protocol += 1,
+        }
+    }
+
+    /// A packet that is not for our address alone. Unicast IP in a broadcast frame is nobody's
+    /// (RFC 1122 3.3.6).
+    #[cold]
+    fn ipv4_cast(&mut self, packet: &Packet<'_>, arrival: Arrival) {
+        let Ends::V4 { source, destination } = packet.ends else { return };
+        if !self.route.is_broadcast(destination) && !self.hears_group(destination.into()) {
+            return self.counters.drop_ip_destination += 1;
+        }
+        if !self.route.is_host(source) {
+            return self.counters.drop_ip_source += 1;
+        }
+        match packet.protocol {
+            PROTOCOL_UDP => self.udp(packet, arrival.verified, None),
+            // Neither connections nor echoes are for everybody (RFC 9293 3.10, RFC 1122 3.2.2.6).
+            PROTOCOL_TCP | PROTOCOL_ICMP => self.counters.drop_ip_destination += 1,
+            _ => self.counters.drop_ip_protocol += 1,
+        }
+    }
+
+    /// Whether packets to this group are ours.
+    pub(crate) fn hears_group(&self, _group: IpAddr) -> bool {
+        false
+    }
+
+    #[cold]
+    fn ipv4_fragment(&mut self, held: &mut Option<Held<'_>>, bytes: &[u8], arrival: Arrival) {
+        let Some(packet) = ipv4::parse_fragment(bytes) else {
+            return self.counters.drop_ip_header += 1;
+        };
+        let destination = packet.ends.destination();
+        let ours = arrival.unicast && destination == self.route.address();
+        if !ours && !self.hears_group(destination) && !self.is_broadcast(destination) {
+            return self.counters.drop_ip_destination += 1;
+        }
+        if !self.is_host(packet.ends.source()) {
+            return self.counters.drop_ip_source += 1;
+        }
+        // The header has been proved: these bytes are there.
+        let field = u16::from_be_bytes([bytes[6], bytes[7]]);
+        let id = u16::from_be_bytes([bytes[4], bytes[5]]).into();
+        let whose = Whose { ends: packet.ends, protocol: packet.protocol, id };
+        let place = Place { offset: usize::from(field & 0x1fff) * 8, more: field & 0x2000 != 0 };
+        self.fragment(held, (whose, place), packet.payload, arrival);
+    }
+
+    /// A fragment of either version.
+    pub(crate) fn fragment(
+        &mut self,
+        held: &mut Option<Held<'_>>,
+        (whose, place): (Whose, Place),
+        payload: &[u8],
+        arrival: Arrival,
+    ) {
+        match self.fragments.insert(self.now, whose, place, payload, &mut self.counters) {
+            Taken::Kept => self.counters.rx_ip_fragment += 1,
+            Taken::Refused => self.counters.drop_ip_fragment += 1,
+            Taken::Whole(bytes) => {
+                // What has arrived before comes first, and there is one place to merge in.
+                self.flush(held);
+                let mut held = None;
+                let payload = &bytes[whose.ends.header_len()..];
+                let packet = Packet { ends: whose.ends, protocol: whose.protocol, bytes: &bytes, payload };
+                // The card has seen only pieces.
+                let arrival = Arrival { verified: false, ..arrival };
+                self.ipv4_packet(&mut held, &packet, arrival);
+                self.flush(&mut held);
+            }
+        }
+    }
+
+    fn is_broadcast(&self, address: IpAddr) -> bool {
+        matches!(address, IpAddr::V4(address) if self.route.is_broadcast(address))
+    }
+}

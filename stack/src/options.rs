@@ -1,0 +1,95 @@
+//! Options of a TCP connection, and their effect on smoltcp and on our own timers.
+
+use crate::Stack;
+use crate::flow::Flow;
+use crate::status::{SocketError, SocketId};
+use naio_sys::clock::Time;
+use smoltcp::socket::tcp::{CongestionControl, State};
+use std::time::Duration;
+
+/// Unanswered keep-alive probes after which a connection is given up; Linux asks as often.
+const KEEP_ALIVE_PROBES: u32 = 9;
+
+/// Who decides how much may be under way (RFC 5681).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Congestion {
+    /// Nobody: the peer's window alone. For networks of one's own.
+    None,
+    /// Reno (RFC 5681).
+    Reno,
+    /// Cubic (RFC 9438).
+    #[default]
+    Cubic,
+}
+
+/// Options that may change while a connection lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpOptions {
+    /// Small segments leave at once instead of waiting for an acknowledgment (Nagle's algorithm is
+    /// off). On by default: an operation is a statement that its bytes are to be sent.
+    pub nodelay: bool,
+    /// Probe a silent peer with this period; after nine unanswered probes the connection is given up.
+    /// Off by default (RFC 9293 3.8.4).
+    pub keep_alive: Option<Duration>,
+    /// How long sent data may wait for an answer of any kind (RFC 5482); the stack's
+    /// [`Config::user_timeout`](crate::Config::user_timeout) by default.
+    pub user_timeout: Option<Duration>,
+    /// Congestion control.
+    pub congestion: Congestion,
+}
+
+impl Default for TcpOptions {
+    fn default() -> TcpOptions {
+        TcpOptions { nodelay: true, keep_alive: None, user_timeout: None, congestion: Congestion::default() }
+    }
+}
+
+impl Stack {
+    /// Changes the options of a socket, from now on.
+    ///
+    /// # Errors
+    /// The name is stale.
+    pub fn set_options(&mut self, socket: SocketId, options: TcpOptions) -> Result<(), SocketError> {
+        let index = self.flows.index(socket.0).ok_or(SocketError::Stale)?;
+        let flow = self.flows.at_mut(index).ok_or(SocketError::Stale)?;
+        flow.set_options(options);
+        self.mark_dirty(index);
+        Ok(())
+    }
+}
+
+impl Flow {
+    pub(crate) fn set_options(&mut self, options: TcpOptions) {
+        let changes_control = self.options.is_none_or(|before| before.congestion != options.congestion);
+        self.options = Some(options);
+        let socket = self.socket_mut();
+        socket.set_nagle_enabled(!options.nodelay);
+        let micros = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX).max(1);
+        socket.set_keep_alive(
+            options.keep_alive.map(|span| smoltcp::time::Duration::from_micros(micros(span))),
+        );
+        if changes_control {
+            // A new controller starts from the beginning, so an equal one is left alone.
+            socket.set_congestion_control(match options.congestion {
+                Congestion::None => CongestionControl::None,
+                Congestion::Reno => CongestionControl::Reno,
+                Congestion::Cubic => CongestionControl::Cubic,
+            });
+        }
+    }
+
+    /// When the connection is given up if nothing is heard: `user_timeout` is the stack's.
+    pub(crate) fn patience(&self, user_timeout: Duration) -> Option<Time> {
+        if self.state() == State::Closed {
+            // Only a reset is left, and it leaves at once.
+            return None;
+        }
+        let options = self.options.unwrap_or_default();
+        if self.is_outstanding() {
+            let since = self.outstanding_since?.max(self.progress);
+            return Some(since.after(options.user_timeout.unwrap_or(user_timeout)));
+        }
+        let silence = options.keep_alive?.saturating_mul(KEEP_ALIVE_PROBES + 1);
+        self.bound.then(|| self.heard.after(silence))
+    }
+}
