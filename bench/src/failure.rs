@@ -50,6 +50,9 @@ pub enum Failure {
         /// Bytes that should have come.
         expected: u64,
     },
+    /// The remote closed a connection without saying what it read.
+    #[error("the peer closed the connection before it had answered")]
+    Unanswered,
     /// The sink counted another number of bytes than were sent.
     #[error("{sent} bytes were sent, but the remote has read {read}")]
     Miscounted {
@@ -105,12 +108,13 @@ impl Failure {
             Failure::Operation { source: OpError::CardGone, .. } | Failure::Wait(WaitError::CardGone) => {
                 Some("the card was unbound or unplugged: bind it to vfio-pci again, then start again".into())
             }
-            Failure::Operation { .. } | Failure::Silence { .. } | Failure::EndedEarly { .. } => {
-                Some("is naio-remote running there, and does the address answer a ping?".into())
-            }
             Failure::Submit(_) => Some("--help lists the flags that set the queue's limits".into()),
             Failure::Usage(_) => Some("--help says what each flag takes".into()),
-            Failure::Io { .. } => {
+            Failure::Operation { .. }
+            | Failure::Silence { .. }
+            | Failure::EndedEarly { .. }
+            | Failure::Unanswered
+            | Failure::Io { .. } => {
                 Some("is naio-remote running there, and does the address answer a ping?".into())
             }
             Failure::Miscounted { .. } | Failure::Wait(_) => None,

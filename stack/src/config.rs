@@ -44,6 +44,10 @@ pub struct Config {
     /// Bytes of IP packets that may wait until one neighbour's station address is known. Four times as
     /// many may wait for all neighbours together.
     pub unresolved_bytes_max: usize,
+    /// Name servers, best first.
+    pub dns_servers: Vec<IpAddr>,
+    /// Queries to them that may be under way.
+    pub dns_queries_max: usize,
     /// Multicast groups joined, our own ones not counted.
     pub groups_max: usize,
     /// IP datagrams of which only fragments have arrived.
@@ -94,6 +98,8 @@ impl Config {
             prefix_len,
             gateway: None,
             routes: Vec::new(),
+            dns_servers: Vec::new(),
+            dns_queries_max: 16,
             ipv6: None,
             mtu: None,
             sockets_max: 1024,

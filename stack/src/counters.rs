@@ -40,6 +40,8 @@ pub struct Counters {
     pub rx_ip_fragment: u64,
     /// UDP datagrams put into a socket's queue.
     pub rx_udp: u64,
+    /// Datagrams for the DHCP client.
+    pub rx_dhcp: u64,
     /// TCP segments for connections that are over (TIME-WAIT).
     pub rx_time_wait: u64,
     /// TCP segments handed to their connection.
@@ -183,6 +185,8 @@ pub struct Counters {
     pub timeouts: u64,
     /// Closed connections cut short because they lingered too long, or to make room.
     pub lingers_cut: u64,
+    /// Datagrams from anywhere that were no answer to a name query of ours.
+    pub dns_strange_answers: u64,
     /// Connections in TIME-WAIT forgotten to make room.
     pub time_waits_evicted: u64,
     /// Neighbours forgotten to make room.
@@ -206,6 +210,7 @@ impl Counters {
     pub fn accounted(&self) -> u64 {
         self.rx_arp
             + self.rx_time_wait
+            + self.rx_dhcp
             + self.rx_ndp
             + self.rx_group_query
             + self.rx_icmp_echo

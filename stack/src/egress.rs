@@ -35,6 +35,9 @@ impl Stack {
         let end = out.len() + room;
         self.egress_requests(end, out);
         self.egress_posted(end, out);
+        if self.dhcp.as_ref().is_some_and(|client| client.is_due(self.now)) {
+            self.egress_dhcp(end, out);
+        }
         for _ in 0..self.dirty.len() {
             if out.len() >= end || self.outbox.extents.idle() == 0 {
                 break;
@@ -216,6 +219,7 @@ impl Stack {
             self.wake_waiting();
         }
         self.tombstones.expire(now);
+        self.progress_dns();
         let mut expired = std::mem::take(&mut self.expired);
         self.wheel.expire(now, &mut expired);
         for index in expired.drain(..) {
@@ -281,6 +285,8 @@ impl Stack {
             self.fragments.next_deadline(),
             self.groups.next_deadline(),
             self.autoconf.as_ref().and_then(Autoconf::next_deadline),
+            self.dns.next_deadline(),
+            self.dhcp.as_ref().and_then(|client| client.next_deadline()),
         ];
         deadlines.into_iter().flatten().min()
     }

@@ -60,6 +60,9 @@ impl Stack {
             self.counters.drop_ether_address += 1;
             return;
         }
+        if self.dhcp.is_some() && self.dhcp_frame(bytes) {
+            return;
+        }
         let arrival = Arrival { station: frame.source, unicast: for_us, verified };
         match frame.ether_type {
             ether::TYPE_IPV4 => self.ipv4(held, frame.payload, arrival),

@@ -27,6 +27,8 @@ mod config;
 mod counters;
 mod datagram;
 mod demux;
+mod dhcp;
+mod dns;
 mod egress;
 mod ether;
 mod extent;
@@ -68,6 +70,8 @@ pub use census::Census;
 pub use config::{Config, ConfigError, Ipv6Config, ROUTES_MAX, StaticRoute};
 pub use counters::Counters;
 pub use datagram::{BindError, DATAGRAM_COST, Datagram, NetworkError, UdpError, UdpId, UdpSendError};
+pub use dhcp::Lease;
+pub use dns::{Lookup, LookupError, QueryId, Resolution, ResolveError};
 pub use info::ConnectionInfo;
 pub use multicast::GroupError;
 pub use options::{Congestion, TcpOptions};
@@ -101,6 +105,10 @@ pub struct Stack {
     flows: slab::Slab<flow::Flow>,
     demux: demux::Demux,
     tombstones: tombstone::Tombstones,
+    dns: dns::Resolver,
+    /// Present while an address is wanted by DHCP.
+    dhcp: Option<Box<dhcp::Client>>,
+    lease_change: Option<Option<Lease>>,
     listeners: slab::Slab<listen::Listener>,
     neighbors: neighbor::Neighbors,
     /// IPv6, if we speak it.
@@ -157,6 +165,9 @@ impl Stack {
             flows: slab::Slab::new(config.sockets_max),
             demux: demux::Demux::new(key),
             tombstones: tombstone::Tombstones::new(key, config.time_waits_max),
+            dns: dns::Resolver::new(&config.dns_servers, config.dns_queries_max),
+            dhcp: None,
+            lease_change: None,
             listeners: slab::Slab::new(config.listeners_max),
             neighbors: neighbor::Neighbors::new(&config, key),
             autoconf,

@@ -111,6 +111,22 @@ impl Outbox {
         counters.tx_packets += 1;
     }
 
+    /// Appends a frame that is complete, its checksums included; lost without a page, like others.
+    pub(crate) fn whole(&mut self, packets: &mut Vec<TxPacket>, counters: &mut Counters, frame: &[u8]) {
+        let mut packet = TxPacket::default();
+        if packet.header.try_extend_from_slice(frame).is_err() {
+            match self.extents.lend(frame.len(), |page| page.copy_from_slice(frame)) {
+                Some((fragment, ())) => packet.fragments.push(fragment),
+                None => {
+                    counters.tx_no_page += 1;
+                    return;
+                }
+            }
+        }
+        counters.tx_packets += 1;
+        packets.push(packet);
+    }
+
     fn scratch(&mut self, len: usize) -> &mut [u8] {
         if self.scratch.len() < len {
             self.scratch.resize(len, 0);

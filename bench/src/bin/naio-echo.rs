@@ -102,7 +102,16 @@ fn run(arguments: &Arguments) -> Result<Report, Failure> {
     server.session.finish(&[])?;
     report.counters = account::by_name(&server.session.queue.counters());
     report.counters.insert("connections_failed".into(), server.failed);
-    report.counters.insert("left_operations".into(), server.session.queue.outstanding() as u64);
+    let held = server.session.queue.census();
+    let left = [
+        ("left_operations", server.session.queue.outstanding()),
+        ("left_sockets", held.flows),
+        ("left_keys", held.keys),
+        ("left_timers", held.timers),
+        ("left_listeners", held.listeners),
+        ("left_tx_pages", held.lent_pages),
+    ];
+    report.counters.extend(left.map(|(name, count)| (name.to_owned(), count as u64)));
     Ok(report)
 }
 

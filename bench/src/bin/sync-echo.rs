@@ -10,7 +10,7 @@ use naio_bench::report::Report;
 use naio_bench::session::OutputArguments;
 use naio_bench::size::Size;
 use std::io::{self, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -21,6 +21,9 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(60);
 const MESSAGE_LEN: u64 = 499;
 /// One write of the bulk transfer.
 const CHUNK: usize = 1 << 16;
+/// How long the answer to a datagram may take, and how often one is sent.
+const DATAGRAM_LIMIT: Duration = Duration::from_secs(1);
+const DATAGRAM_TRIES: u32 = 10;
 /// Connections that are believed to be meant.
 const CONNECTIONS_MAX: u64 = 100_000;
 
@@ -43,6 +46,9 @@ struct Arguments {
     /// Payload of the bulk transfer that runs meanwhile, on a connection of its own.
     #[arg(long, default_value_t = Size(16 << 20))]
     bulk: Size,
+    /// Datagrams to be sent to the same port, one after the other, when the connections are over.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=CONNECTIONS_MAX))]
+    datagrams: u64,
     #[command(flatten)]
     output: OutputArguments,
 }
@@ -72,10 +78,11 @@ fn run(arguments: &Arguments) -> Result<Report, Failure> {
             .and_then(|()| end(stream))
             .map_err(Failure::io(format!("held connection {seed}")))?;
     }
+    datagrams(remote, arguments.datagrams).map_err(Failure::io("a datagram"))?;
     let usage = Snapshot::take().since(&before);
-    let messages = 2 * arguments.held + arguments.churn;
+    let messages = 2 * arguments.held + arguments.churn + arguments.datagrams;
     let mut report = Report::new("sync-echo", messages * MESSAGE_LEN + bulk_bytes, &usage);
-    report.calls = arguments.held + arguments.churn + 1;
+    report.calls = arguments.held + arguments.churn + u64::from(bulk_bytes > 0);
     Ok(report)
 }
 
@@ -106,6 +113,9 @@ fn end(stream: &mut TcpStream) -> io::Result<()> {
 
 /// Sends in one thread and reads in this one: an echo server stops reading while nobody reads from it.
 fn bulk(remote: SocketAddr, total: u64) -> io::Result<()> {
+    if total == 0 {
+        return Ok(());
+    }
     let mut stream = open(remote)?;
     let mut sender = stream.try_clone()?;
     let sending = thread::spawn(move || {
@@ -122,6 +132,29 @@ fn bulk(remote: SocketAddr, total: u64) -> io::Result<()> {
     }
     sending.join().unwrap_or_else(|_| Err(io::Error::other("the sending thread died")))?;
     end(&mut stream)
+}
+
+/// Sends each datagram until its answer comes: the network may lose them.
+fn datagrams(remote: SocketAddr, count: u64) -> io::Result<()> {
+    let local = if remote.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = UdpSocket::bind(local)?;
+    socket.connect(remote)?;
+    socket.set_read_timeout(Some(DATAGRAM_LIMIT))?;
+    let mut answer = [0; MESSAGE_LEN as usize + 1];
+    for seed in 0..count {
+        let message = bytes(&mut fastrand::Rng::with_seed(seed), MESSAGE_LEN as usize);
+        let answered = (0..DATAGRAM_TRIES).any(|_| {
+            let arrived = socket.send(&message).and_then(|_| socket.recv(&mut answer));
+            arrived.is_ok_and(|len| answer[..len] == message[..])
+        });
+        if !answered {
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("no right answer to datagram {seed}"),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Lengths of pieces that make up `total`.

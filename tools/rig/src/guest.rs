@@ -28,8 +28,11 @@ const PROGRAMS: [&str; 9] = [
     "sync-echo",
 ];
 /// The examples of `aio-api`: their names in the guest, and in cargo's folder.
-const EXAMPLES: [(&str, &str); 2] =
-    [("example-client", "examples/client"), ("example-server", "examples/server")];
+const EXAMPLES: [(&str, &str); 3] = [
+    ("example-client", "examples/client"),
+    ("example-server", "examples/server"),
+    ("example-udp", "examples/udp"),
+];
 
 /// What a guest is to do.
 #[derive(Debug, Clone, Default)]

@@ -152,9 +152,11 @@ fn connections_that_come_and_go_leave_nothing_behind() {
     let counter = |name: &str| counters[name];
     assert_eq!(counter("stack_accepts"), HELD + CHURN + 1, "{counters:?}");
     assert_eq!(counter("operations"), counter("completions"), "{counters:?}");
-    for name in ["left_operations", "connections_failed", "stack_resets", "stack_tx_no_page"] {
+    for name in ["connections_failed", "stack_resets", "stack_tx_no_page"] {
         assert_eq!(counter(name), 0, "{name}: {counters:?}");
     }
+    let left: Vec<_> = counters.iter().filter(|(name, _)| name.starts_with("left_")).collect();
+    assert!(left.len() == 6 && left.iter().all(|(_, count)| **count == 0), "{left:?}");
 }
 
 #[test]

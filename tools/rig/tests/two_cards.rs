@@ -18,6 +18,8 @@ use naio_rig::qemu::{Iommu, Machine, Outcome};
 const LINGER_SECONDS: u64 = 5;
 /// Payload of each sender.
 const SEND_MIB: u64 = 24;
+/// Datagrams to the example of UDP.
+const DATAGRAMS: u32 = 10;
 /// How many pings.
 const PINGS: u32 = 10;
 /// A device address where QEMU's q35 has nothing.
@@ -84,7 +86,12 @@ fn examples() -> String {
          kill -9 $BEGUN\nend example-server\n\
          nsenter -t $PEER_PID -n nc -ll -p 7 -e cat &\n\
          step example-client 30 example-client {card} {THERE_HOST}:7 'hello there'\n\
-         kill -9 $!\n"
+         kill -9 $!\n\
+         begin example-udp 60 example-udp {card} 7 {DATAGRAMS}\n\
+         until_true 20 grep -q listening /tmp/example-udp.out\n\
+         step to-udp 30 nsenter -t $PEER_PID -n sync-echo --remote {HERE_HOST}:7 \
+         --held 0 --churn 0 --bulk 0 --datagrams {DATAGRAMS} --json\n\
+         end example-udp\n"
     )
 }
 
@@ -128,6 +135,7 @@ fn the_examples_work() {
     assert_eq!((client.stdout.as_str(), client.status), ("hello there\n", Some(0)), "{}", client.stderr);
     let answered = outcome.results.step("to-server").unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(answered.stdout, "hello\n", "{}", answered.stderr);
+    assert!(assert_report(outcome, "to-udp").bytes > 0);
 }
 
 #[test]

@@ -28,8 +28,8 @@ pub(crate) fn wanted() -> bool {
     wanted
 }
 
-/// What a transfer that is not hashed, or a small one, may take.
-pub(crate) const BIG_STEP: u64 = 60;
+/// What a small transfer may take on a busy machine.
+pub(crate) const BIG_STEP: u64 = 120;
 /// The rig, ready and ours.
 pub(crate) struct Rig {
     pub(crate) paths: Paths,
