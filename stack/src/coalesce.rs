@@ -34,7 +34,7 @@ fn is_plain(tcp: &Tcp) -> bool {
 }
 
 /// Whether a segment may be the first of a run.
-#[inline]
+#[inline(always)]
 fn may_lead(flow: &Flow, state: State, tcp: &Tcp) -> bool {
     is_plain(tcp)
         && tcp.flags & PSH == 0
@@ -43,7 +43,7 @@ fn may_lead(flow: &Flow, state: State, tcp: &Tcp) -> bool {
 }
 
 impl<'a> Held<'a> {
-    #[inline]
+    #[inline(always)]
     fn is_followed_by(&self, index: u32, packet: &Packet<'_>, tcp: &Tcp, len: usize) -> bool {
         self.index == index
             && self.next == tcp.seq
@@ -56,6 +56,7 @@ impl<'a> Held<'a> {
 }
 
 /// Everything between the fixed TCP header and the data.
+#[inline(always)]
 fn options<'p>(packet: &Packet<'p>, tcp: &Tcp) -> &'p [u8] {
     &packet.payload[ipv4::TCP_HEADER_LEN..packet.payload.len() - tcp.payload_len as usize]
 }
@@ -63,7 +64,7 @@ fn options<'p>(packet: &Packet<'p>, tcp: &Tcp) -> &'p [u8] {
 impl Stack {
     /// Takes a segment that the guard has passed: keeps it for the next one, adds it to the one that
     /// is kept, or hands both on.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn coalesce<'a>(
         &mut self,
         held: &mut Option<Held<'a>>,

@@ -32,7 +32,7 @@ impl FlowKey {
     }
 
     /// The connection of a packet that was sent to us.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn of_received(ends: Ends, source_port: u16, destination_port: u16) -> FlowKey {
         let ports = u32::from(source_port) << 16 | u32::from(destination_port);
         match ends {
@@ -114,7 +114,7 @@ impl Demux {
         Demux { flows: HashMap::with_hasher(key), last: None }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find(&mut self, key: FlowKey) -> Option<u32> {
         if let Some((last, index)) = self.last
             && last == key

@@ -23,7 +23,7 @@ pub(crate) enum Verdict {
     RepeatedAck,
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) fn inspect(flow: &Flow, state: State, tcp: &Tcp) -> Verdict {
     if flow.unsent {
         return Verdict::Early;

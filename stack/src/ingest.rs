@@ -50,29 +50,47 @@ impl Stack {
         }
     }
 
+    /// The common frame, an IPv4 packet for us alone, goes one way that is inlined from here to
+    /// `coalesce`; everything else costs a call.
+    #[inline]
     fn frame<'a>(&mut self, held: &mut Option<Held<'a>>, bytes: &'a [u8], verified: bool) {
         let Some(frame) = ether::parse(bytes) else {
             self.counters.drop_ether_length += 1;
             return;
         };
+        if self.dhcp.is_some() && self.dhcp_frame(bytes) {
+            return;
+        }
+        if frame.destination == self.outbox.mac && frame.ether_type == ether::TYPE_IPV4 {
+            let arrival = Arrival { station: frame.source, unicast: true, verified };
+            return self.ipv4(held, frame.payload, arrival);
+        }
+        self.rare_frame(held, &frame, verified);
+    }
+
+    #[inline(never)]
+    fn rare_frame<'a>(&mut self, held: &mut Option<Held<'a>>, frame: &ether::Frame<'a>, verified: bool) {
         let for_us = frame.destination == self.outbox.mac;
         if !for_us && frame.destination != Mac::BROADCAST && !self.groups.hears_station(frame.destination) {
             self.counters.drop_ether_address += 1;
             return;
         }
-        if self.dhcp.is_some() && self.dhcp_frame(bytes) {
-            return;
-        }
         let arrival = Arrival { station: frame.source, unicast: for_us, verified };
         match frame.ether_type {
-            ether::TYPE_IPV4 => self.ipv4(held, frame.payload, arrival),
+            ether::TYPE_IPV4 => self.ipv4_cast(held, frame.payload, arrival),
             ether::TYPE_IPV6 if self.autoconf.is_some() => self.ipv6(held, frame.payload, arrival),
             ether::TYPE_ARP => self.arp(frame.payload),
             _ => self.counters.drop_ether_type += 1,
         }
     }
 
-    #[inline]
+    /// What [`tcp`](Stack::tcp) is, for segments that came another way than most.
+    #[inline(never)]
+    pub(crate) fn rare_tcp<'a>(&mut self, held: &mut Option<Held<'a>>, packet: &Packet<'a>, station: Mac) {
+        self.tcp(held, packet, false, station);
+    }
+
+    #[inline(always)]
     pub(crate) fn tcp<'a>(
         &mut self,
         held: &mut Option<Held<'a>>,
@@ -97,7 +115,7 @@ impl Stack {
 
     /// A SYN beyond everything a connection in TIME-WAIT has received opens a new one in its place
     /// (RFC 9293 3.10.7.4, "TIME-WAIT STATE").
-    #[inline]
+    #[inline(always)]
     fn makes_way(&mut self, index: u32, tcp: &Tcp) -> bool {
         if tcp.flags & (SYN | ACK | RST) != SYN {
             return false;
@@ -112,7 +130,7 @@ impl Stack {
     }
 
     /// A segment for a connection we know.
-    #[inline]
+    #[inline(always)]
     fn guarded<'a>(&mut self, held: &mut Option<Held<'a>>, index: u32, packet: &Packet<'a>, tcp: &Tcp) {
         let Some(flow) = self.flows.at(index) else { return };
         match guard::inspect(flow, flow.state(), tcp) {

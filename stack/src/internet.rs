@@ -44,37 +44,75 @@ impl Stack {
         }
     }
 
-    #[inline]
+    /// A packet in a frame for us alone. Inlined up to `ingest`, so that addresses and lengths of an
+    /// ordinary segment stay in registers.
+    #[inline(always)]
     pub(crate) fn ipv4<'a>(&mut self, held: &mut Option<Held<'a>>, bytes: &'a [u8], arrival: Arrival) {
         match ipv4::parse(bytes, arrival.verified) {
+            Ok(packet) if packet.protocol == PROTOCOL_TCP && self.is_for_us(&packet) => {
+                self.tcp(held, &packet, arrival.verified, arrival.station);
+            }
             Ok(packet) => self.ipv4_packet(held, &packet, arrival),
-            Err(Malformed::Header) => self.counters.drop_ip_header += 1,
-            Err(Malformed::Checksum) => self.counters.drop_ip_checksum += 1,
-            Err(Malformed::Fragment) => self.ipv4_fragment(held, bytes, arrival),
+            Err(malformed) => self.ipv4_malformed(held, bytes, malformed, arrival),
         }
     }
 
-    #[inline]
+    /// From some other host, for our address.
+    #[inline(always)]
+    fn is_for_us(&self, packet: &Packet<'_>) -> bool {
+        match packet.ends {
+            Ends::V4 { source, destination } => {
+                destination == self.route.address() && self.route.is_host(source)
+            }
+            Ends::V6 { .. } => false,
+        }
+    }
+
+    #[cold]
+    fn ipv4_malformed(
+        &mut self,
+        held: &mut Option<Held<'_>>,
+        bytes: &[u8],
+        malformed: Malformed,
+        arrival: Arrival,
+    ) {
+        match malformed {
+            Malformed::Header => self.counters.drop_ip_header += 1,
+            Malformed::Checksum => self.counters.drop_ip_checksum += 1,
+            Malformed::Fragment => self.ipv4_fragment(held, bytes, arrival),
+        }
+    }
+
+    /// A whole packet of any kind, however it came.
+    #[inline(never)]
     fn ipv4_packet<'a>(&mut self, held: &mut Option<Held<'a>>, packet: &Packet<'a>, arrival: Arrival) {
         let Ends::V4 { source, destination } = packet.ends else { return };
         if destination != self.route.address() || !arrival.unicast {
-            return self.ipv4_cast(packet, arrival);
+            return self.ipv4_for_many(packet, arrival);
         }
         if !self.route.is_host(source) {
             return self.counters.drop_ip_source += 1;
         }
         match packet.protocol {
-            PROTOCOL_TCP => self.tcp(held, packet, arrival.verified, arrival.station),
+            PROTOCOL_TCP => self.rare_tcp(held, packet, arrival.station),
             PROTOCOL_UDP => self.udp(packet, arrival.verified, Some(arrival.station)),
             PROTOCOL_ICMP => self.icmp(packet, arrival.station),
             _ => self.counters.drop_ip_protocol += 1,
         }
     }
 
+    /// A packet in a broadcast or multicast frame.
+    pub(crate) fn ipv4_cast(&mut self, held: &mut Option<Held<'_>>, bytes: &[u8], arrival: Arrival) {
+        match ipv4::parse(bytes, arrival.verified) {
+            Ok(packet) => self.ipv4_for_many(&packet, arrival),
+            Err(malformed) => self.ipv4_malformed(held, bytes, malformed, arrival),
+        }
+    }
+
     /// A packet that is not for our address alone. Unicast IP in a broadcast frame is nobody's
     /// (RFC 1122 3.3.6).
     #[cold]
-    fn ipv4_cast(&mut self, packet: &Packet<'_>, arrival: Arrival) {
+    fn ipv4_for_many(&mut self, packet: &Packet<'_>, arrival: Arrival) {
         let Ends::V4 { source, destination } = packet.ends else { return };
         if !self.route.is_broadcast(destination) && !self.hears_group(destination.into()) {
             return self.counters.drop_ip_destination += 1;

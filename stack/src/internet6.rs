@@ -87,7 +87,7 @@ impl Stack {
             return self.counters.drop_ip_source += 1;
         }
         match (packet.protocol, whom) {
-            (PROTOCOL_TCP, Whom::Us) => self.tcp(held, packet, false, arrival.station),
+            (PROTOCOL_TCP, Whom::Us) => self.rare_tcp(held, packet, arrival.station),
             (PROTOCOL_TCP, _) => self.counters.drop_ip_destination += 1,
             (PROTOCOL_UDP, Whom::Us) => self.udp(packet, false, Some(arrival.station)),
             (PROTOCOL_UDP, _) => self.udp(packet, false, None),

@@ -25,7 +25,7 @@ pub(crate) enum Malformed {
 }
 
 /// Takes a packet apart. With `verified` the card vouches for the header checksum.
-#[inline]
+#[inline(always)]
 pub(crate) fn parse(bytes: &[u8], verified: bool) -> Result<Packet<'_>, Malformed> {
     let header = bytes.first_chunk::<HEADER_LEN>().ok_or(Malformed::Header)?;
     let header_len = usize::from(header[0] & 15) * 4;
@@ -113,7 +113,7 @@ impl Tcp {
 
 /// Reads a TCP header, `None` for lengths beyond the segment, a port 0, or SYN with FIN or RST
 /// (which no host sends).
-#[inline]
+#[inline(always)]
 pub(crate) fn parse_tcp(segment: &[u8]) -> Option<Tcp> {
     let h = segment.first_chunk::<TCP_HEADER_LEN>()?;
     let header_len = usize::from(h[12] >> 4) * 4;

@@ -72,7 +72,7 @@ impl Ends {
     }
 
     /// The sum of the pseudo-header (RFC 9293 3.1, RFC 8200 8.1) in front of `len` bytes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pseudo_header(self, protocol: u8, len: usize) -> Sum {
         // Of a payload of at most 65 535 bytes the upper half of the length is zero.
         let sum = Sum::ZERO.word(protocol.into()).word(len as u16);
@@ -108,7 +108,7 @@ pub(crate) struct Packet<'a> {
 
 impl Packet<'_> {
     /// Whether the checksum of a TCP segment, a UDP datagram or an ICMPv6 message is right.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn checksum_is_valid(&self) -> bool {
         self.ends.pseudo_header(self.protocol, self.payload.len()).bytes(self.payload).is_valid()
     }
