@@ -43,7 +43,7 @@ fn segments_are_valid_packets_and_carry_every_byte() {
         [(1460, 1460 * 5), (1460, 1460 * 5 + 1), (1460, 1460 * 5 - 1), (536, 10_000), (9000, 15_000), (1, 40)]
     {
         let mut bench = light(0x100e);
-        let payload: Vec<u8> = (0..len).map(|n| (n * 13 >> 2) as u8).collect();
+        let payload: Vec<u8> = (0..len).map(|n| ((n * 13) >> 2) as u8).collect();
         let (low, high) = context(len as u64, mss as u64, 54);
         bench.post(low, high);
         let at = bench.load(0, &header());
@@ -65,7 +65,7 @@ fn segments_are_valid_packets_and_carry_every_byte() {
 }
 
 fn check(bench: &Bench, payload: &[u8], mss: usize) {
-    let mut got = Vec::new();
+    let mut got: Vec<u8> = Vec::new();
     let count = payload.len().div_ceil(mss);
     for n in 0..count {
         let sent = bench.sent().expect("a segment").bytes;

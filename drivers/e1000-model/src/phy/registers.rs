@@ -57,21 +57,19 @@ pub(crate) fn defaults(kind: Kind, id: u32) -> [u16; 32] {
 }
 
 pub(crate) fn exists(kind: Kind, register: usize) -> bool {
-    match (kind, register) {
-        (_, 0..=10 | 15..=0x15) => true,
-        (Kind::Marvell, 0x1a | 0x1d | 0x1e) => true,
-        (Kind::Igp, 0x16..=0x1f) => true,
-        _ => false,
-    }
+    let vendor = match kind {
+        Kind::Marvell => matches!(register, 0x1a | 0x1d | 0x1e),
+        Kind::Igp => matches!(register, 0x16..=0x1f),
+    };
+    vendor || matches!(register, 0..=10 | 15..=0x15)
 }
 
 pub(crate) fn writable(kind: Kind, register: usize) -> bool {
-    match (kind, register) {
-        (_, ANAR | 7 | GTCR | CONTROL | 0x12 | 0x14) => true,
-        (Kind::Marvell, 0x1a | 0x1d | 0x1e) => true,
-        (Kind::Igp, 0x13 | 0x15..=0x1f) => true,
-        _ => false,
-    }
+    let vendor = match kind {
+        Kind::Marvell => matches!(register, 0x1a | 0x1d | 0x1e),
+        Kind::Igp => matches!(register, 0x13 | 0x15..=0x1f),
+    };
+    vendor || matches!(register, ANAR | 7 | GTCR | CONTROL | 0x12 | 0x14)
 }
 
 /// Register 0x11: the outcome of the negotiation in the vendor's own layout.

@@ -8,75 +8,75 @@ use naio_e1000_model::wire::scripted::{Script, Scripted};
 use naio_e1000_model::{Card, Frame, Model, Options, Tail};
 use std::time::Duration;
 
-pub const RING: u32 = 64;
-pub const BUFFER_LEN: usize = 16_384;
-pub const BUFFERS: usize = 64;
+pub(crate) const RING: u32 = 64;
+pub(crate) const BUFFER_LEN: usize = 16_384;
+pub(crate) const BUFFERS: usize = 64;
 
-pub const EN: u32 = 2;
-pub const BAM: u32 = 1 << 15;
-pub const UPE: u32 = 1 << 3;
-pub const MPE: u32 = 1 << 4;
-pub const LPE: u32 = 1 << 5;
-pub const SBP: u32 = 1 << 2;
-pub const SECRC: u32 = 1 << 26;
-pub const TCTL_ON: u32 = 0x0103_f0fa;
+pub(crate) const EN: u32 = 2;
+pub(crate) const BAM: u32 = 1 << 15;
+pub(crate) const UPE: u32 = 1 << 3;
+pub(crate) const MPE: u32 = 1 << 4;
+pub(crate) const LPE: u32 = 1 << 5;
+pub(crate) const SBP: u32 = 1 << 2;
+pub(crate) const SECRC: u32 = 1 << 26;
+pub(crate) const TCTL_ON: u32 = 0x0103_f0fa;
 
-pub const DD: u64 = 1 << 32;
-pub const EOP: u64 = 1 << 24;
-pub const IFCS: u64 = 1 << 25;
-pub const RS: u64 = 1 << 27;
-pub const DEXT: u64 = 1 << 29;
-pub const DATA: u64 = DEXT | 1 << 20;
-pub const TSE: u64 = 1 << 26;
-pub const VLE: u64 = 1 << 30;
-pub const IDE: u64 = 1 << 31;
-pub const IXSM: u64 = 1 << 40;
-pub const TXSM: u64 = 1 << 41;
+pub(crate) const DD: u64 = 1 << 32;
+pub(crate) const EOP: u64 = 1 << 24;
+pub(crate) const IFCS: u64 = 1 << 25;
+pub(crate) const RS: u64 = 1 << 27;
+pub(crate) const DEXT: u64 = 1 << 29;
+pub(crate) const DATA: u64 = DEXT | 1 << 20;
+pub(crate) const TSE: u64 = 1 << 26;
+pub(crate) const VLE: u64 = 1 << 30;
+pub(crate) const IDE: u64 = 1 << 31;
+pub(crate) const IXSM: u64 = 1 << 40;
+pub(crate) const TXSM: u64 = 1 << 41;
 
 /// A received descriptor and its bytes.
 #[derive(Debug, Clone)]
-pub struct Received {
-    pub bytes: Vec<u8>,
-    pub word: u64,
+pub(crate) struct Received {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) word: u64,
 }
 
 impl Received {
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         (self.word & 0xffff) as usize
     }
-    pub fn status(&self) -> u8 {
+    pub(crate) fn status(&self) -> u8 {
         (self.word >> 32) as u8
     }
-    pub fn errors(&self) -> u8 {
+    pub(crate) fn errors(&self) -> u8 {
         (self.word >> 40) as u8
     }
-    pub fn special(&self) -> u16 {
+    pub(crate) fn special(&self) -> u16 {
         (self.word >> 48) as u16
     }
-    pub fn checksum(&self) -> u16 {
+    pub(crate) fn checksum(&self) -> u16 {
         (self.word >> 16) as u16
     }
 }
 
-pub struct Bench {
-    pub model: Model,
-    pub card: Card,
-    pub script: Script,
-    pub domain: Domain,
-    pub bus: Bus,
-    pub rx: DescArray,
-    pub tx: DescArray,
-    pub rx_buffers: Vec<Buffer>,
-    pub tx_buffers: Vec<Buffer>,
-    pub rx_doorbell: Tail,
-    pub tx_doorbell: Tail,
-    pub rx_next: u32,
-    pub rx_tail: u32,
-    pub tx_tail: u32,
+pub(crate) struct Bench {
+    pub(crate) model: Model,
+    pub(crate) card: Card,
+    pub(crate) script: Script,
+    pub(crate) domain: Domain,
+    pub(crate) bus: Bus,
+    pub(crate) rx: DescArray,
+    pub(crate) tx: DescArray,
+    pub(crate) rx_buffers: Vec<Buffer>,
+    pub(crate) tx_buffers: Vec<Buffer>,
+    pub(crate) rx_doorbell: Tail,
+    pub(crate) tx_doorbell: Tail,
+    pub(crate) rx_next: u32,
+    pub(crate) rx_tail: u32,
+    pub(crate) tx_tail: u32,
 }
 
 impl Bench {
-    pub fn new(options: Options) -> Bench {
+    pub(crate) fn new(options: Options) -> Bench {
         let domain = Domain::new();
         let (wire, script) = Scripted::new();
         let mut model = Model::new(options, &domain, wire).expect("a part of the family");
@@ -100,27 +100,27 @@ impl Bench {
         }
     }
 
-    pub fn silicon() -> Bench {
+    pub(crate) fn silicon() -> Bench {
         Bench::new(Options::default())
     }
 
-    pub fn id(device_id: u16) -> Bench {
+    pub(crate) fn id(device_id: u16) -> Bench {
         Bench::new(Options { device_id, ..Options::default() })
     }
 
-    pub fn read(&self, offset: u32) -> u32 {
+    pub(crate) fn read(&self, offset: u32) -> u32 {
         self.model.read(offset)
     }
 
-    pub fn write(&self, offset: u32, value: u32) {
+    pub(crate) fn write(&self, offset: u32, value: u32) {
         self.model.write(offset, value);
     }
 
-    pub fn delay_us(&self, micros: u64) {
+    pub(crate) fn delay_us(&self, micros: u64) {
         self.model.delay(Duration::from_micros(micros));
     }
 
-    pub fn link_up(&self) {
+    pub(crate) fn link_up(&self) {
         self.write(CTRL, self.read(CTRL) & !8 | 0x40);
         self.delay_us(6_000_000);
         assert_eq!(self.read(STATUS) & 2, 2, "link up");
@@ -128,7 +128,7 @@ impl Bench {
 
     /// Rings in place, link up, both engines on with `rctl` and every receive descriptor but one
     /// posted.
-    pub fn running(mut self, rctl: u32) -> Bench {
+    pub(crate) fn running(mut self, rctl: u32) -> Bench {
         self.link_up();
         self.set_up_rings();
         self.post_receive(RING - 1);
@@ -139,7 +139,7 @@ impl Bench {
         self
     }
 
-    pub fn set_up_rings(&mut self) {
+    pub(crate) fn set_up_rings(&mut self) {
         let old = self.model.identity().device == 0x1000;
         let (rx, tx) = if old { (0x110, 0x420) } else { (RDBAL, TDBAL) };
         for (first, ring) in [(rx, &self.rx), (tx, &self.tx)] {
@@ -153,7 +153,7 @@ impl Bench {
     }
 
     /// Posts `count` receive descriptors; descriptor n names buffer n.
-    pub fn post_receive(&mut self, count: u32) {
+    pub(crate) fn post_receive(&mut self, count: u32) {
         for _ in 0..count {
             let at = self.buffer_iova(self.rx_tail);
             self.rx.store(self.rx_tail, at, 0);
@@ -162,12 +162,12 @@ impl Bench {
         self.rx_doorbell.ring(self.rx_tail);
     }
 
-    pub fn buffer_iova(&self, n: u32) -> u64 {
+    pub(crate) fn buffer_iova(&self, n: u32) -> u64 {
         self.rx_buffers[n as usize].slice(0..BUFFER_LEN).expect("inside").iova().as_u64()
     }
 
     /// The next descriptor if it is done, posting another in its place.
-    pub fn receive(&mut self) -> Option<Received> {
+    pub(crate) fn receive(&mut self) -> Option<Received> {
         let done = self.rx.done(self.rx_next, DD)?;
         let word = done.word();
         let mut bytes = vec![0; (word & 0xffff) as usize];
@@ -178,7 +178,7 @@ impl Bench {
     }
 
     /// A whole frame over as many descriptors as it takes, and the last descriptor.
-    pub fn receive_frame(&mut self) -> Option<(Vec<u8>, Received)> {
+    pub(crate) fn receive_frame(&mut self) -> Option<(Vec<u8>, Received)> {
         let mut all = Vec::new();
         loop {
             let part = self.receive()?;
@@ -189,13 +189,13 @@ impl Bench {
         }
     }
 
-    pub fn put(&self, bytes: &[u8]) {
+    pub(crate) fn put(&self, bytes: &[u8]) {
         self.script.put(Frame::good(bytes));
         self.card.run();
     }
 
     /// Posts a transmit descriptor as it is.
-    pub fn post(&mut self, low: u64, high: u64) -> u32 {
+    pub(crate) fn post(&mut self, low: u64, high: u64) -> u32 {
         let index = self.tx_tail;
         self.tx.store(index, low, high);
         self.tx_tail = (index + 1) % RING;
@@ -203,45 +203,45 @@ impl Bench {
     }
 
     /// Puts `bytes` into transmit buffer `n` and hands on the address.
-    pub fn load(&mut self, n: usize, bytes: &[u8]) -> u64 {
+    pub(crate) fn load(&mut self, n: usize, bytes: &[u8]) -> u64 {
         self.tx_buffers[n][..bytes.len()].copy_from_slice(bytes);
         self.tx_buffers[n].slice(0..BUFFER_LEN).expect("inside").iova().as_u64()
     }
 
-    pub fn ring(&self) {
+    pub(crate) fn ring(&self) {
         self.tx_doorbell.ring(self.tx_tail);
         self.card.run();
     }
 
     /// One legacy packet with these command bits.
-    pub fn send(&mut self, bytes: &[u8], command: u64) -> u32 {
+    pub(crate) fn send(&mut self, bytes: &[u8], command: u64) -> u32 {
         let at = self.load(0, bytes);
         let index = self.post(at, bytes.len() as u64 | command);
         self.ring();
         index
     }
 
-    pub fn sent(&self) -> Option<Frame> {
+    pub(crate) fn sent(&self) -> Option<Frame> {
         self.script.take()
     }
 
-    pub fn count(&self, offset: u32) -> u64 {
+    pub(crate) fn count(&self, offset: u32) -> u64 {
         self.card.counter(offset).expect("a counter")
     }
 
-    pub fn innocent(&self) {
+    pub(crate) fn innocent(&self) {
         assert_eq!(self.card.violations(), [], "no violation");
     }
 }
 
 /// An Ethernet frame to `to` of `len` bytes without FCS, with a pattern in it.
-pub fn frame(to: [u8; 6], len: usize) -> Vec<u8> {
+pub(crate) fn frame(to: [u8; 6], len: usize) -> Vec<u8> {
     let mut bytes = to.to_vec();
     bytes.extend([0x02, 0, 0, 0, 0, 0x99, 0x88, 0xb5]);
-    bytes.extend((14..len).map(|n| (n * 31 >> 3) as u8));
+    bytes.extend((14..len).map(|n| ((n * 31) >> 3) as u8));
     bytes.truncate(len);
     bytes
 }
 
-pub const STATION: [u8; 6] = [0x02, 0x00, 0x5e, 0x10, 0x00, 0x01];
-pub const BROADCAST: [u8; 6] = [0xff; 6];
+pub(crate) const STATION: [u8; 6] = [0x02, 0x00, 0x5e, 0x10, 0x00, 0x01];
+pub(crate) const BROADCAST: [u8; 6] = [0xff; 6];
