@@ -204,6 +204,9 @@ impl Core {
             self.raise(icr::MDAC);
         }
         self.phy.expire(now);
+        if self.phy.take_interrupt() && self.part.is_82540_or_later() && !self.part.is_82541_or_82547() {
+            self.raise(icr::PHYINT);
+        }
         self.receive_timers();
         self.transmit_timers();
         self.refresh_link();

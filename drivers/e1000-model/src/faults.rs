@@ -112,6 +112,8 @@ pub struct Faults {
     pub rx_torn: bool,
     /// Pairs of received descriptors are written back in the wrong order.
     pub rx_out_of_order: bool,
+    /// Write-backs, received and transmitted, are kept until this is false again.
+    pub held: bool,
     /// What RDH reads.
     pub rdh: Option<u32>,
     /// What TDH reads.

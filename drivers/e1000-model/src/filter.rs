@@ -17,8 +17,6 @@ pub(crate) enum Verdict {
     Accepted {
         /// By the hash table alone: software must look at the address.
         inexact: bool,
-        /// The frame's own station address register matched.
-        own: bool,
     },
 }
 
@@ -38,9 +36,9 @@ impl Core {
         }
         let Some(address) = frame.first_chunk::<6>() else { return Verdict::Rejected };
         if self.station_matches(frame) {
-            return Verdict::Accepted { inexact: false, own: true };
+            return Verdict::Accepted { inexact: false };
         }
-        let exact = Verdict::Accepted { inexact: false, own: false };
+        let exact = Verdict::Accepted { inexact: false };
         if *address == [0xff; 6] {
             return if control & rctl::BAM != 0 { exact } else { Verdict::Rejected };
         }
@@ -52,7 +50,7 @@ impl Core {
         }
         let hash = hash(address, control >> rctl::MO_SHIFT & 3);
         let hit = self.reg(MTA + (hash >> 5) * 4) >> (hash & 31) & 1 != 0;
-        if hit { Verdict::Accepted { inexact: true, own: false } } else { Verdict::Rejected }
+        if hit { Verdict::Accepted { inexact: true } } else { Verdict::Rejected }
     }
 
     /// A tagged frame must hit the VLAN table, and CFI must be as asked, even in promiscuous mode.

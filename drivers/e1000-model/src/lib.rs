@@ -30,7 +30,7 @@ mod watch;
 pub mod wire;
 
 pub use eeprom::{CHECKSUM, EepromKind};
-pub use model::{Card, Model, ModelError, Options, Tail};
+pub use model::{Card, Model, ModelError, Options, Tail, advance_together};
 pub use phy::{Partner, Speed};
 pub use quirks::{Profile, Quirks};
 pub use violation::{Violation, Wrong};

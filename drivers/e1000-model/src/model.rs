@@ -95,6 +95,13 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Moves a manual clock on to `micros`; a time that has passed changes nothing.
+    fn clock_to(&self, micros: u64) {
+        if let Clock::Manual(now) = &self.clock {
+            now.fetch_max(micros, Ordering::Relaxed);
+        }
+    }
+
     pub(crate) fn now_ns(&self) -> u64 {
         self.clock.now().as_micros().saturating_mul(1_000)
     }
@@ -182,7 +189,10 @@ impl Model {
 impl Drop for Model {
     fn drop(&mut self) {
         self.shared.worker.stop();
-        self.shared.core().master = false;
+        let mut core = self.shared.core();
+        core.master = false;
+        // Hands on the card may live on; the cable is out, so that no partner waits for it.
+        core.wire = Box::new(crate::wire::Null);
     }
 }
 
@@ -299,6 +309,28 @@ impl Device for Model {
     }
 }
 
+/// Lets `span` pass for cards that share one manual clock, event by event, so that what one sends
+/// arrives at another in time. [`Card::advance`] moves the clock for one card and lets the others
+/// catch up only when they are touched.
+pub fn advance_together(cards: &[Card], span: Duration) {
+    let Some(first) = cards.first() else { return };
+    let end_us = first.shared.now_ns() / 1_000 + span.as_nanos().div_ceil(1_000) as u64;
+    loop {
+        while cards.iter().fold(false, |any, card| card.step(TOGETHER_BUDGET) | any) {}
+        let next = cards.iter().filter_map(Card::next_event_us).filter(|at| *at <= end_us).min();
+        let Some(next) = next else { break };
+        first.shared.clock_to(next.max(first.shared.now_ns() / 1_000 + 1));
+        if first.shared.clock.runs() {
+            break;
+        }
+    }
+    first.shared.clock_to(end_us);
+    while cards.iter().fold(false, |any, card| card.step(TOGETHER_BUDGET) | any) {}
+}
+
+/// Frames and descriptors of one card before the next card's turn, when cards go on together.
+const TOGETHER_BUDGET: usize = 32;
+
 /// A hand on a card: steps it, looks inside without side effects, injects faults. Clones are the
 /// same hand.
 #[derive(Clone)]
@@ -335,11 +367,11 @@ impl Card {
         self.shared.present().deadline_ns().map(|ns| ns.div_ceil(1_000))
     }
 
-    /// A plain register or table word as it is, without side effects. Units with registers of their
-    /// own (interrupts, PHY, EEPROM) are not here.
+    /// A register or table word as it is, without side effects. Of a statistics pair, the low half
+    /// gives its low 32 bits.
     #[must_use]
     pub fn peek(&self, offset: u32) -> u32 {
-        if offset < regs::WINDOW_LEN { self.shared.core().reg(offset & !3) } else { u32::MAX }
+        self.shared.present().peek(offset)
     }
 
     /// A statistics counter without clearing it; `None` where there is none.

@@ -77,8 +77,9 @@ impl Core {
         let low = self.reg(regs::FCRTL);
         if self.rx.xoff_sent && self.rx.fifo_used() <= (low & 0xfff8) as usize {
             self.rx.xoff_sent = false;
-            // Some parts have the bit and some always resume; drivers set it everywhere.
-            if low & XON_ENABLE != 0 || self.part.mac == Mac::I82540 {
+            // Some parts have the bit and the others always resume (fact sheet 2.6).
+            let has_bit = self.part.mac == Mac::I82544 || self.part.is_82541_or_82547();
+            if low & XON_ENABLE != 0 || !has_bit {
                 self.send_pause(0);
             }
         }

@@ -79,6 +79,7 @@ pub(crate) struct Phy {
     failed: bool,
     pub(crate) latch_stays_low: bool,
     powered: bool,
+    interrupt: bool,
     held_in_reset: bool,
 }
 
@@ -99,6 +100,7 @@ impl Phy {
             failed: false,
             latch_stays_low: false,
             powered: true,
+            interrupt: false,
             held_in_reset: false,
         };
         phy.defaults();
@@ -161,7 +163,10 @@ impl Phy {
     }
 
     fn lose(&mut self) {
-        self.failed |= self.link.take().is_some();
+        if self.link.take().is_some() {
+            self.failed = true;
+            self.note(registers::INT_LINK);
+        }
         self.complete = false;
         self.autoneg_done_ns = None;
     }
@@ -188,8 +193,25 @@ impl Phy {
             Some(self.forced())
         } else {
             self.complete = true;
+            self.note(registers::INT_COMPLETE);
             registers::best(self.regs[ANAR], self.regs[GTCR], self.partner)
         };
+        if self.link.is_some() {
+            self.note(registers::INT_LINK);
+        }
+    }
+
+    /// Something for the PHY's interrupt status register.
+    fn note(&mut self, events: u16) {
+        if self.kind == Kind::Marvell {
+            self.regs[registers::INT_STATUS] |= events;
+            self.interrupt |= self.regs[registers::INT_ENABLE] & events != 0;
+        }
+    }
+
+    /// Whether the PHY interrupted the MAC since the last call.
+    pub(crate) fn take_interrupt(&mut self) -> bool {
+        std::mem::take(&mut self.interrupt)
     }
 
     /// Reads a register; `None` if the PHY has none there.

@@ -9,7 +9,11 @@ pub(crate) mod plain;
 pub const WINDOW_LEN: u32 = 0x2_0000;
 
 macro_rules! offsets {
-    ($($name:ident $at:literal)*) => { $(#[doc = concat!("Offset of ", stringify!($name), ".")] pub const $name: u32 = $at;)* };
+    ($($name:ident $at:literal)*) => {
+        $(#[doc = concat!("Offset of ", stringify!($name), ".")] pub const $name: u32 = $at;)*
+        /// Every named register or first register of a table, for people who look at a card.
+        pub const NAMES: &[(&str, u32)] = &[$((stringify!($name), $at),)*];
+    };
 }
 
 offsets! {

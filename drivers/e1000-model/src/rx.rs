@@ -59,6 +59,8 @@ pub(crate) struct Receiver {
     absolute_ns: Option<u64>,
     /// The ring could not be read: nothing until its registers are written again.
     broken: bool,
+    /// Write-backs were held at the last look (fault injection).
+    held: bool,
     blocked_until_ns: u64,
     /// XOFF was sent and no XON since.
     pub(crate) xoff_sent: bool,
@@ -165,17 +167,18 @@ impl Core {
         if Faults::spend(&mut self.faults.overruns) {
             self.overrun();
         }
-        let kept = self.receive_enabled() && self.admit(&mut frame);
-        if !kept {
+        let inexact = if self.receive_enabled() { self.admit(&mut frame) } else { None };
+        let Some(inexact) = inexact else {
             self.rx.recycle(frame);
             return;
-        }
+        };
+        let marked = !self.quirks.rx_pif_never && inexact != self.quirks.rx_pif_reversed;
         let control = self.reg(regs::RCTL);
         let errors = error::of(&frame);
         let mut waiting = Waiting {
             room: frame.wire_len().next_multiple_of(8) + FIFO_HEADER_LEN,
             unwritten: 0,
-            status: if self.last_was_inexact(&frame) { status::PIF } else { 0 },
+            status: if marked { status::PIF } else { 0 },
             errors,
             special: 0,
             checksum: 0,
@@ -222,13 +225,9 @@ impl Core {
         }
     }
 
-    fn last_was_inexact(&self, frame: &Frame) -> bool {
-        let inexact = matches!(self.filter(&frame.bytes), Verdict::Accepted { inexact: true, .. });
-        !self.quirks.rx_pif_never && inexact != self.quirks.rx_pif_reversed
-    }
-
-    /// Filters, length and FCS checks, statistics; true if the frame goes into the FIFO.
-    fn admit(&mut self, frame: &mut Frame) -> bool {
+    /// Filters, length and FCS checks, statistics; `Some` if the frame goes into the FIFO, with
+    /// whether only the hash table let it pass.
+    fn admit(&mut self, frame: &mut Frame) -> Option<bool> {
         if self.quirks.rx_pads_short && frame.bytes.len() + 4 < FRAME_LEN_MIN {
             frame.bytes.resize(FRAME_LEN_MIN - 4, 0);
         }
@@ -237,7 +236,7 @@ impl Core {
         let pause = good.then(|| self.control_frame(&frame.bytes)).flatten();
         let verdict = self.filter(&frame.bytes);
         if verdict == Verdict::Rejected && pause.is_none() {
-            return false;
+            return None;
         }
         let len = frame.wire_len();
         if let Some(control_frame) = pause {
@@ -245,7 +244,7 @@ impl Core {
             if !self.handle_control_frame(control_frame)
                 || verdict == Verdict::Rejected && control & rctl::PMCF == 0
             {
-                return false;
+                return None;
             }
         }
         let long = len > if control & rctl::LPE != 0 { LONG_FRAME_LEN_MAX } else { FRAME_LEN_MAX };
@@ -262,7 +261,7 @@ impl Core {
             self.count_total(len);
         }
         if !stored || !self.fits_fifo(frame) {
-            return false;
+            return None;
         }
         if pause.is_none() {
             self.count_total(len);
@@ -270,7 +269,7 @@ impl Core {
                 self.count_good(&frame.bytes, len);
             }
         }
-        true
+        Some(verdict == Verdict::Accepted { inexact: true })
     }
 
     /// Room in the FIFO; counts what finds none.
@@ -340,7 +339,7 @@ impl Core {
     /// Moves as much of the FIFO's first frame into descriptors as there are; false if nothing moved.
     pub(crate) fn deliver_one(&mut self) -> bool {
         self.mend_torn();
-        if self.rx.fifo.is_empty() || self.rx.broken || !self.master {
+        if self.rx.fifo.is_empty() || self.rx.broken || !self.master || self.is_held_up() {
             return false;
         }
         let Some(ring) = self.ring(RX_RING) else { return false };

@@ -47,6 +47,8 @@ pub(crate) struct Transmitter {
     /// With pacing: the line is occupied until then.
     busy_until_ns: u64,
     broken: bool,
+    /// Reports were held at the last look (fault injection).
+    held: bool,
     /// Done was told, the data not yet fetched (fault injection).
     early: Option<(RingShape, Descriptor)>,
 }
@@ -86,7 +88,7 @@ impl Transmitter {
 impl Core {
     /// Fetches one descriptor or cuts one segment; false if there is nothing to do now.
     pub(crate) fn transmit_one(&mut self) -> bool {
-        if !self.may_transmit() {
+        if self.is_report_held_up() || !self.may_transmit() {
             return false;
         }
         if self.tx.segmenting.is_some_and(Segmenting::has_data) {

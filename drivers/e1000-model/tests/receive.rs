@@ -274,7 +274,7 @@ fn memory_outside_is_reported_with_ring_and_descriptor() {
 
 #[test]
 fn what_the_card_owns_must_not_be_touched() {
-    let mut bench = Bench::silicon().running(BAM);
+    let bench = Bench::silicon().running(BAM);
     let at = bench.buffer_iova(0);
     bench.bus.write(at + 7, &[0x77]).expect("inside");
     bench.put(&frame(BROADCAST, 100));

@@ -241,3 +241,11 @@ fn fibre_negotiates_on_the_ten_bit_interface() {
         assert_ne!(bench.read(RXCW) & 1 << 30, 0, "synchronised");
     }
 }
+
+#[test]
+fn the_82543_shows_the_speed_that_software_copied() {
+    let bench = Bench::id(0x1004);
+    bench.write(CTRL, bench.read(CTRL) & !0x301 | 0x40 | 0x100 | 0x1800);
+    bench.delay_us(6_000_000);
+    assert_eq!(bench.read(STATUS) & 0xc3, 0x42, "100 Mb/s, half duplex");
+}

@@ -169,7 +169,7 @@ fn popts_count_in_the_first_descriptor_only() {
     bench.post(14 | 24 << 8 | 33 << 16 | (34 | 40 << 8) << 32, DEXT | 1 << 25);
     let at = bench.load(0, &bytes);
     bench.post(at, 60 | DATA);
-    bench.post(at + 60, bytes.len() as u64 - 60 | DATA | EOP | IFCS | RS | IXSM | TXSM);
+    bench.post(at + 60, (bytes.len() as u64 - 60) | DATA | EOP | IFCS | RS | IXSM | TXSM);
     bench.ring();
     assert_eq!(bench.sent().expect("sent").bytes, bytes, "nothing inserted");
 }

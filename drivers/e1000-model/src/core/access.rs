@@ -67,6 +67,20 @@ impl Core {
         }
     }
 
+    /// What a read would give, without its side effects and without counting.
+    pub(crate) fn peek(&mut self, offset: u32) -> u32 {
+        match canonical(self.part.mac == Mac::I82542, offset & !3) {
+            _ if offset >= WINDOW_LEN => u32::MAX,
+            None => 0,
+            Some(ICR) => self.irq.causes(),
+            Some(at @ STATS..STATS_END) => self.stats.peek(at).unwrap_or(0) as u32,
+            Some(at @ (CTRL | STATUS | EECD | EERD | MDIC | ICS | IMS | ITR | PBA | RXCW | RDFPC)) => {
+                self.read_unit(at)
+            }
+            Some(at) => self.reg(at),
+        }
+    }
+
     fn unimplemented(&mut self, at: u32) -> u32 {
         self.count_unknown(at);
         0

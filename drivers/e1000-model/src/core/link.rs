@@ -58,8 +58,10 @@ impl Core {
             up.then_some(Speed::GIGABIT)
         }?;
         let forced = Speed::of_code(control >> ctrl::SPEED_SHIFT, control & ctrl::FD != 0);
-        let speed = if control & ctrl::FRCSPD != 0 { forced } else { physical };
-        let duplex = if control & ctrl::FRCDPX != 0 { forced } else { physical };
+        // The 82543 does not see what its external PHY agreed on: software copies it.
+        let blind = self.part.mac == Mac::I82543 && self.part.media == Media::Copper;
+        let speed = if control & ctrl::FRCSPD != 0 || blind { forced } else { physical };
+        let duplex = if control & ctrl::FRCDPX != 0 || blind { forced } else { physical };
         Some(Speed { full_duplex: duplex.full_duplex, ..speed })
     }
 

@@ -14,7 +14,12 @@ pub(crate) const GTSR: usize = 10;
 pub(crate) const ESTATUS: usize = 15;
 pub(crate) const CONTROL: usize = 0x10;
 pub(crate) const STATUS: usize = 0x11;
+pub(crate) const INT_ENABLE: usize = 0x12;
 pub(crate) const INT_STATUS: usize = 0x13;
+/// Link changed, in both interrupt registers.
+pub(crate) const INT_LINK: u16 = 1 << 10;
+/// Autonegotiation complete, in both interrupt registers.
+pub(crate) const INT_COMPLETE: u16 = 1 << 11;
 /// IGP: which page the registers above 0xF belong to.
 pub(crate) const IGP_PAGE: usize = 0x1f;
 

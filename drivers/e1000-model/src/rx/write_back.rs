@@ -93,6 +93,9 @@ impl Core {
     }
 
     fn flush_write_backs(&mut self) {
+        if self.faults.held {
+            return;
+        }
         let mut pending = std::mem::take(&mut self.rx.pending);
         if self.faults.rx_out_of_order && pending.len() < 2 {
             // Wait for a partner to swap with.
@@ -126,8 +129,17 @@ impl Core {
         }
     }
 
-    /// The second half of a torn write-back.
+    /// Whether so many write-backs are held that no more fit.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.faults.held && self.rx.pending.len() >= PENDING_MAX
+    }
+
+    /// The second half of a torn write-back, and what was held until now.
     pub(super) fn mend_torn(&mut self) {
+        if self.rx.held && !self.faults.held {
+            self.flush_write_backs();
+        }
+        self.rx.held = self.faults.held;
         if let Some(back) = self.rx.torn.take() {
             let _ = self.bus.store(back.at.wrapping_add(8), back.word());
         }

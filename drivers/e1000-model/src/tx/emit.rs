@@ -16,6 +16,10 @@ const PACKET_LEN_MIN: usize = 48;
 const HEADER_LEN: usize = 14;
 /// Space in the transmit FIFO that a packet may not use.
 const FIFO_SLACK: usize = 80;
+/// A manual clock counts microseconds.
+const CLOCK_GRAIN_NS: u64 = 1_000;
+/// How late a thread may wake without slowing the line down.
+const THREAD_GRAIN_NS: u64 = 200_000;
 /// Preamble, start of frame and gap on the line.
 const LINE_OVERHEAD: u64 = 20;
 
@@ -91,7 +95,10 @@ impl Core {
         if self.options.paced {
             let mbit = u64::from(self.link().map_or(1000, |speed| speed.mbit_per_s));
             let span = (out.wire_len() as u64 + LINE_OVERHEAD) * 8_000 / mbit;
-            self.tx.busy_until_ns = self.tx.busy_until_ns.max(self.now_ns) + span;
+            // A line that was busy until a moment ago went on without a break: what is between is the
+            // grain of the clock, or of the thread's sleep.
+            let grain = if self.options.clock.runs() { THREAD_GRAIN_NS } else { CLOCK_GRAIN_NS };
+            self.tx.busy_until_ns = self.tx.busy_until_ns.max(self.now_ns.saturating_sub(grain)) + span;
         }
         if self.loops() {
             self.loop_back(&mut out);

@@ -37,6 +37,15 @@ impl Core {
         }
     }
 
+    /// Whether so many reports are held that no more fit; lets go of them when that has ended.
+    pub(super) fn is_report_held_up(&mut self) -> bool {
+        if self.tx.held && !self.faults.held {
+            self.flush_reports();
+        }
+        self.tx.held = self.faults.held;
+        self.faults.held && self.tx.reports.len() >= REPORTS_MAX
+    }
+
     /// TXDCTL.WTHRESH in descriptors; cache lines hold two.
     fn transmit_batch(&self) -> usize {
         let control = self.reg(regs::TXDCTL);
@@ -56,6 +65,9 @@ impl Core {
     }
 
     fn flush_reports(&mut self) {
+        if self.faults.held {
+            return;
+        }
         let mut reports = std::mem::take(&mut self.tx.reports);
         if self.faults.tx == TxFault::OutOfOrder {
             reports.reverse();
