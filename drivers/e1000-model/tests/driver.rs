@@ -188,7 +188,8 @@ fn lies(faults: &mut Faults, lie: u32, random: &mut fastrand::Rng) {
 
 #[test]
 fn hardware_that_never_finishes_is_an_error_and_no_hang() {
-    let breaks: [(&str, fn(&mut Faults)); 5] = [
+    type Break = fn(&mut Faults);
+    let breaks: [(&str, Break); 5] = [
         ("gone", |f| f.gone = true),
         ("reset", |f| f.reset = ResetFault::Never),
         ("PHY id 0", |f| f.phy_id = Some(0)),

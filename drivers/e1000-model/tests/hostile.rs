@@ -120,7 +120,7 @@ fn a_storm_leaves_memory_outside_the_buffers_alone() {
     use naio_dma::Buffer;
     for seed in seeds(100, 10) {
         let mut random = fastrand::Rng::with_seed(seed);
-        let mut bench = Bench::silicon().running(BAM);
+        let bench = Bench::silicon().running(BAM);
         let guard = Buffer::allocate(&bench.domain, 1, 4096).expect("memory");
         for n in 0..RING {
             bench.rx.store(n, bench.buffer_iova(n), 0);
