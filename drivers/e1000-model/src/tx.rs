@@ -46,6 +46,8 @@ pub(crate) struct Transmitter {
     paused_until_ns: u64,
     /// With pacing: the line is occupied until then.
     busy_until_ns: u64,
+    /// Something waited for the line, so the next frame follows without a break.
+    line_awaited: bool,
     broken: bool,
     /// Reports were held at the last look (fault injection).
     held: bool,
@@ -137,6 +139,7 @@ impl Core {
             return false;
         }
         if self.options.paced && self.tx.busy_until_ns > self.now_ns {
+            self.tx.line_awaited = begun || self.ring(TX_RING).is_some_and(|ring| ring.owned() > 0);
             return false;
         }
         if looped { !self.loop_is_full() } else { self.wire.ready(self.now_ns) }

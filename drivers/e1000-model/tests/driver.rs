@@ -7,7 +7,7 @@ use naio_e1000::{Config, E1000};
 use naio_e1000_model::faults::{Chaos, Faults, LengthFault, ResetFault, TxFault};
 use naio_e1000_model::parts::PARTS;
 use naio_e1000_model::wire::pair::{Cable, pair};
-use naio_e1000_model::{Card, Checks, Model, Options, Profile};
+use naio_e1000_model::{Card, Checks, Model, Options, Profile, advance_together};
 use naio_nic::tx::TxProtocol;
 use naio_nic::{ExtentId, Fragment, Nic, RxChecksum, RxFrame, TxChecksum, TxPacket};
 use naio_sys::clock::Clock;
@@ -24,6 +24,10 @@ struct Side {
 
 /// Two drivers over two cards on one cable, in one virtual time.
 fn sides(options: &Options) -> Result<([Side; 2], Cable), naio_e1000::OpenError> {
+    sides_with_rings(options, 128)
+}
+
+fn sides_with_rings(options: &Options, ring: u32) -> Result<([Side; 2], Cable), naio_e1000::OpenError> {
     let (a, b, cable) = pair();
     let options = Options { clock: Clock::Manual(Arc::new(AtomicU64::new(0))), ..options.clone() };
     let side = |wire, last| {
@@ -32,7 +36,7 @@ fn sides(options: &Options) -> Result<([Side; 2], Cable), naio_e1000::OpenError>
         let domain = Domain::new();
         let model = Model::new(options, &domain, wire).expect("an id of the family");
         let card = model.card();
-        let config = Config { rx_ring: 128, tx_ring: 128, rx_spare: 256, ..Config::default() };
+        let config = Config { rx_ring: ring, tx_ring: ring, rx_spare: 256, ..Config::default() };
         E1000::open(model, &config).map(|nic| Side { nic, card, domain })
     };
     // Both models must exist before either opens, or the first finds no partner.
@@ -212,12 +216,22 @@ fn hardware_that_never_finishes_is_an_error_and_no_hang() {
 
 #[test]
 fn with_threads_every_frame_arrives_too() {
+    threads(false);
+}
+
+#[test]
+fn with_threads_and_a_gigabit_line_every_frame_arrives_too() {
+    threads(true);
+}
+
+fn threads(paced: bool) {
     let (a, b, _cable) = pair();
     let side = |wire, last| {
         let mut options = Options {
             clock: Clock::Monotonic,
             checks: Checks::Light,
             autoneg: Duration::from_millis(1),
+            paced,
             ..Options::default()
         };
         options.mac[5] = last;
@@ -264,6 +278,121 @@ fn with_threads_every_frame_arrives_too() {
     let took = naio_sys::clock::now().since(begin);
     report(got, got * whole.len(), took);
     sides.iter().for_each(|side| innocent(side, "threads"));
+}
+
+#[test]
+fn rings_of_every_size_wrap() {
+    for ring in [80, 88, 256, 1000, 4096] {
+        let (mut sides, _cable) = sides_with_rings(&Options::default(), ring).expect("a size it takes");
+        exchange(&mut sides, 6_000, u64::from(ring));
+        sides.iter().for_each(|side| innocent(side, "rings"));
+    }
+}
+
+#[test]
+fn one_end_may_leave_while_the_other_sends() {
+    for threaded in [false, true] {
+        let (a, b, _cable) = pair();
+        let [mut first, second] = [a, b].map(|wire| {
+            let clock = if threaded { Clock::Monotonic } else { Options::default().clock };
+            let options = Options { clock, autoneg: Duration::from_millis(1), ..Options::default() };
+            let mut model = Model::new(options, &Domain::new(), wire).expect("the default part");
+            if threaded {
+                model.start().expect("a thread");
+            }
+            let card = model.card();
+            (E1000::open(model, &Config::default()).expect("comes up"), card)
+        });
+        let (to, from) = ([2, 0, 0, 0, 0, 1], first.0.caps().mac.0);
+        let mut left = Some(second);
+        for round in 0..200 {
+            let mut packets = vec![packet(to, from, 100, round)];
+            first.0.post_tx(&mut packets);
+            first.0.ring();
+            let mut released = Vec::new();
+            first.0.reap_tx(&mut released);
+            first.1.run();
+            if round == 50 {
+                left = None;
+            }
+        }
+        assert!(left.is_none());
+        assert!(!first.0.link().is_up(), "threaded {threaded}: the partner is gone");
+    }
+}
+
+#[test]
+fn a_cable_pulled_a_hundred_times_is_seen_every_time() {
+    let (mut sides, cable) = sides(&Options::default()).expect("the default part");
+    for round in 0..100 {
+        cable.plug(false);
+        sides.iter().for_each(|side| side.card.run());
+        assert!(!sides[0].nic.link().is_up() && !sides[1].nic.link().is_up(), "round {round}");
+        cable.plug(true);
+        for _ in 0..2 {
+            sides.iter().for_each(|side| side.card.advance(Duration::from_secs(2)));
+        }
+        assert!(sides[0].nic.link().is_up() && sides[1].nic.link().is_up(), "round {round}");
+    }
+    exchange(&mut sides, 500, 3);
+    sides.iter().for_each(|side| innocent(side, "after a hundred pulls"));
+}
+
+#[test]
+fn an_eeprom_of_garbage_gives_an_error_or_a_station_address() {
+    for seed in seeds(1, 50) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut words = vec![0xffff; 64];
+        match seed % 3 {
+            0 => words.iter_mut().for_each(|word| *word = random.u16(..)),
+            1 => words.fill(0),
+            _ => {}
+        }
+        let (wire, _other, _cable) = pair();
+        let options = Options { eeprom_words: Some(words), ..Options::default() };
+        let model = Model::new(options, &Domain::new(), wire).expect("the default part");
+        if let Ok(nic) = E1000::open(model, &Config::default()) {
+            assert!(nic.caps().mac.is_station(), "seed {seed}: {}", nic.caps().mac);
+        }
+    }
+}
+
+#[test]
+fn both_ways_over_a_cable_that_delays_and_spaces() {
+    use naio_e1000_model::wire::impair::{Harm, Impair};
+    let clock = Arc::new(AtomicU64::new(0));
+    let (a, b, _cable) = pair();
+    let harm = Harm { delay_us: 300, jitter_us: 50, rate_kbit: 100_000, ..Harm::default() };
+    let (a, _) = Impair::new(a, harm, 1);
+    let (b, _) = Impair::new(b, harm, 2);
+    let side = |wire: Impair<_>, last| {
+        let mut options = Options { clock: Clock::Manual(clock.clone()), ..Options::default() };
+        options.mac[5] = last;
+        let domain = Domain::new();
+        let model = Model::new(options, &domain, wire).expect("the default part");
+        let card = model.card();
+        let nic = E1000::open(model, &Config::default()).expect("comes up");
+        Side { nic, card, domain }
+    };
+    let mut sides = [side(a, 1), side(b, 2)];
+    let cards = [sides[0].card.clone(), sides[1].card.clone()];
+    let macs = [sides[0].nic.caps().mac.0, sides[1].nic.caps().mac.0];
+    let mut wanted = Vec::new();
+    let mut got = Vec::new();
+    for round in 0..500 {
+        let mut packets = vec![packet(macs[1], macs[0], 100, round)];
+        wanted.push(expected(&packets[0]));
+        sides[0].nic.post_tx(&mut packets);
+        sides[0].nic.ring();
+        advance_together(&cards, Duration::from_micros(100));
+        take(&mut sides[0], &mut Vec::new());
+        take(&mut sides[1], &mut got);
+    }
+    assert!(got.len() < wanted.len(), "the last ones are on the way");
+    advance_together(&cards, Duration::from_millis(1));
+    take(&mut sides[1], &mut got);
+    assert!(got == wanted);
+    sides.iter().for_each(|side| innocent(side, "delay"));
 }
 
 #[expect(clippy::print_stdout, reason = "shown with --nocapture: a figure, not an assertion")]

@@ -19,7 +19,7 @@ const FIFO_SLACK: usize = 80;
 /// A manual clock counts microseconds.
 const CLOCK_GRAIN_NS: u64 = 1_000;
 /// How late a thread may wake without slowing the line down.
-const THREAD_GRAIN_NS: u64 = 200_000;
+const THREAD_GRAIN_NS: u64 = 2_000_000;
 /// Preamble, start of frame and gap on the line.
 const LINE_OVERHEAD: u64 = 20;
 
@@ -95,10 +95,14 @@ impl Core {
         if self.options.paced {
             let mbit = u64::from(self.link().map_or(1000, |speed| speed.mbit_per_s));
             let span = (out.wire_len() as u64 + LINE_OVERHEAD) * 8_000 / mbit;
-            // A line that was busy until a moment ago went on without a break: what is between is the
-            // grain of the clock, or of the thread's sleep.
-            let grain = if self.options.clock.runs() { THREAD_GRAIN_NS } else { CLOCK_GRAIN_NS };
-            self.tx.busy_until_ns = self.tx.busy_until_ns.max(self.now_ns.saturating_sub(grain)) + span;
+            // A frame that waited for the line follows without a break, although the clock's grain or
+            // a sleeping thread lets us see the end of the last one late.
+            let late = match (std::mem::take(&mut self.tx.line_awaited), self.options.clock.runs()) {
+                (false, _) => 0,
+                (true, false) => CLOCK_GRAIN_NS,
+                (true, true) => THREAD_GRAIN_NS,
+            };
+            self.tx.busy_until_ns = self.tx.busy_until_ns.max(self.now_ns.saturating_sub(late)) + span;
         }
         if self.loops() {
             self.loop_back(&mut out);
