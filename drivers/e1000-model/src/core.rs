@@ -28,6 +28,9 @@ use crate::wire::Wire;
 use naio_dma::Bus;
 use std::collections::{BTreeMap, VecDeque};
 
+/// Most frames and descriptors for one event, so that a wire that never dries up cannot either.
+const WORK_MAX: usize = 1 << 20;
+
 /// Most events in one advance of the clock, so that no timer can keep it for ever.
 const EVENTS_MAX: usize = 1_000_000;
 
@@ -254,12 +257,12 @@ impl Core {
     /// Lets time pass until `target_ns`, with everything that becomes due on the way.
     pub(crate) fn advance_to(&mut self, target_ns: u64) {
         for _ in 0..EVENTS_MAX {
-            self.work(usize::MAX >> 1);
+            self.work(WORK_MAX);
             let Some(next) = self.deadline_ns().filter(|at| *at <= target_ns) else { break };
             self.tick(next);
         }
         self.tick(target_ns);
-        self.work(usize::MAX >> 1);
+        self.work(WORK_MAX);
     }
 
     /// A delay begins: whatever was written should have been flushed before.

@@ -6,6 +6,23 @@
 //! or as a thread of its own. On the way it keeps [`violation`]s: what the driver did that the
 //! datasheet forbids. Emulators' deviations are [`quirks`], broken hardware is in [`faults`].
 //!
+//! ```
+//! use naio_device::{Device, Registers};
+//! use naio_e1000_model::{Frame, Model, Options, regs, wire::scripted::Scripted};
+//! use std::time::Duration;
+//!
+//! let (wire, script) = Scripted::new();
+//! let model = Model::new(Options::default(), &naio_dma::Domain::new(), wire)?;
+//! assert_eq!(model.read(regs::PBA), 0x0010_0030);
+//! model.write(regs::CTRL, model.read(regs::CTRL) | 0x40);
+//! model.delay(Duration::from_secs(2));
+//! assert_eq!(model.read(regs::STATUS) & 2, 2, "the link is up, two virtual seconds later");
+//! script.put(Frame::good(&[0xff; 60]));
+//! model.card().run();
+//! assert_eq!(model.card().violations(), []);
+//! # Ok::<(), naio_e1000_model::ModelError>(())
+//! ```
+//!
 //! It never trusts a byte of the driver's memory, and touches it only through [`naio_dma::Bus`].
 #![forbid(unsafe_code)]
 

@@ -157,3 +157,61 @@ fn sixty_four_bit_statistics_clear_with_their_high_half() {
     bench.put(&frame(BROADCAST, 96));
     assert_eq!(bench.read(0x4074), u32::MAX, "GPRC sticks");
 }
+
+/// Does something wrong on a running card; hands on what was noticed first.
+fn noticed(wrong: impl FnOnce(&mut Bench)) -> Option<Wrong> {
+    let mut bench = Bench::silicon().running(BAM);
+    bench.innocent();
+    wrong(&mut bench);
+    bench.card.violations().first().map(|violation| violation.wrong)
+}
+
+#[test]
+fn each_rule_of_the_rings_is_watched() {
+    use naio_device::Doorbell;
+    let tail = noticed(|bench| bench.write(RDT, 5));
+    assert_eq!(tail, Some(Wrong::TailWithoutDoorbell { offset: RDT }));
+    let base = noticed(|bench| bench.write(TDBAL, 0x10_0000));
+    assert_eq!(base, Some(Wrong::RingWhileEnabled { offset: TDBAL }));
+    let head = noticed(|bench| bench.write(RDH, 1));
+    assert_eq!(head, Some(Wrong::RingWhileEnabled { offset: RDH }));
+    let overrun = noticed(|bench| bench.rx_doorbell.ring(0));
+    assert_eq!(overrun, Some(Wrong::TailOverrun { value: 0 }));
+    let read_only = noticed(|bench| bench.write(0x4074, 1));
+    assert_eq!(read_only, Some(Wrong::ReadOnly { offset: 0x4074 }));
+    let mdic = noticed(|bench| {
+        bench.write(MDIC, 2 << 26 | 1 << 21);
+        bench.write(MDIC, 2 << 26 | 1 << 21);
+    });
+    assert_eq!(mdic, Some(Wrong::MdicBusy));
+    let master = noticed(|bench| {
+        bench.write(RCTL, 0);
+        bench.model.set_bus_master(false).expect("always");
+        bench.write(RCTL, EN);
+    });
+    assert_eq!(master, Some(Wrong::NotBusMaster));
+    let no_ring = noticed(|bench| {
+        bench.write(TCTL, 0);
+        bench.write(TDLEN, 0);
+        bench.write(TCTL, TCTL_ON);
+    });
+    assert!(matches!(no_ring, Some(Wrong::NotARing { len: 0, .. })));
+    let timer = noticed(|bench| {
+        bench.write(TCTL, 0);
+        bench.write(TIDV, 0);
+        bench.write(TCTL, TCTL_ON);
+    });
+    assert_eq!(timer, Some(Wrong::TidvZero));
+}
+
+#[test]
+fn a_transmit_buffer_must_stay_as_it_was() {
+    let touched = noticed(|bench| {
+        bench.script.block(true);
+        bench.send(&frame(BROADCAST, 100), EOP | IFCS | RS);
+        bench.tx_buffers[0][99] ^= 1;
+        bench.script.block(false);
+        bench.card.run();
+    });
+    assert_eq!(touched, Some(Wrong::BufferTouched));
+}
