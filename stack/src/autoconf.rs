@@ -329,14 +329,22 @@ impl Autoconf {
         address.is_unicast_link_local() || self.prefixes.iter().any(|p| bits & mask(p.prefix_len) == p.prefix)
     }
 
-    /// Whom to hand a packet for `destination`.
-    pub(crate) fn next_hop(&self, destination: Ipv6Addr) -> Option<Ipv6Addr> {
+    /// Whom to hand a packet for `destination`. Of several routers, one that has not failed lately
+    /// (RFC 4861 6.3.6).
+    pub(crate) fn next_hop(
+        &self,
+        destination: Ipv6Addr,
+        has_failed: impl Fn(Ipv6Addr) -> bool,
+    ) -> Option<Ipv6Addr> {
         if self.is_on_link(destination) {
             return Some(destination);
         }
         let bits = u128::from(destination);
         let route = self.routes.iter().find(|&&(prefix, prefix_len, _)| bits & mask(prefix_len) == prefix);
-        let router = || self.routers.first().map(|router| router.address);
+        let router = || {
+            let good = self.routers.iter().find(|router| !has_failed(router.address));
+            good.or(self.routers.first()).map(|router| router.address)
+        };
         route.map(|&(_, _, gateway)| gateway).or(self.gateway).or_else(router)
     }
 

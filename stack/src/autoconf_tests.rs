@@ -74,16 +74,19 @@ fn prefixes_make_addresses_that_end_with_their_lifetime() {
     let near = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 7);
     let far = Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 7);
     assert_eq!(autoconf.source_for(s(6), far), Some(own));
-    assert_eq!((autoconf.next_hop(near), autoconf.next_hop(far)), (Some(near), Some(ROUTER)));
+    assert_eq!(
+        (autoconf.next_hop(near, |_| false), autoconf.next_hop(far, |_| false)),
+        (Some(near), Some(ROUTER))
+    );
     assert_eq!(autoconf.source_for(s(6), ROUTER), autoconf.link_local());
     // Nobody shortens it below two hours; the prefix itself goes off the link at once.
     autoconf.prefix(s(10), prefix(1, 1));
     pass(&mut autoconf, 12..14);
     assert!(autoconf.has(own));
-    assert_eq!(autoconf.next_hop(near), Some(ROUTER));
+    assert_eq!(autoconf.next_hop(near, |_| false), Some(ROUTER));
     pass(&mut autoconf, 7_300..7_301);
     assert!(!autoconf.has(own));
-    assert_eq!(autoconf.next_hop(far), None, "the router has not been heard for long");
+    assert_eq!(autoconf.next_hop(far, |_| false), None, "the router has not been heard for long");
 }
 
 #[test]
@@ -98,6 +101,18 @@ fn advertisements_cannot_make_us_grow() {
     assert_eq!((autoconf.routers.len(), autoconf.refused), (ROUTERS_MAX, 994 + 992 + 996));
     autoconf.router(s(1), Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 1, 0), 0);
     assert_eq!(autoconf.routers.len(), ROUTERS_MAX - 1, "one says that it is none any more");
+}
+
+#[test]
+fn a_router_that_does_not_answer_gives_way() {
+    let mut autoconf = automatic();
+    let other = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x98);
+    autoconf.router(s(0), ROUTER, 1_800);
+    autoconf.router(s(0), other, 1_800);
+    let far = Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 7);
+    assert_eq!(autoconf.next_hop(far, |_| false), Some(ROUTER));
+    assert_eq!(autoconf.next_hop(far, |router| router == ROUTER), Some(other));
+    assert_eq!(autoconf.next_hop(far, |_| true), Some(ROUTER), "better than none");
 }
 
 #[test]
@@ -127,8 +142,8 @@ fn configured_addresses_routes_and_gateway() {
     let mut autoconf = Autoconf::new(&config, &[route], MAC, Key::new([5; 16])).expect("good");
     pass(&mut autoconf, 0..30);
     assert!(autoconf.has(ours));
-    assert_eq!(autoconf.next_hop(Ipv6Addr::new(0x2001, 0xdb8, 6, 1, 0, 0, 0, 1)), Some(ROUTER));
-    assert_eq!(autoconf.next_hop(Ipv6Addr::new(0x2001, 0xdb8, 7, 1, 0, 0, 0, 1)), Some(gateway));
+    assert_eq!(autoconf.next_hop(Ipv6Addr::new(0x2001, 0xdb8, 6, 1, 0, 0, 0, 1), |_| false), Some(ROUTER));
+    assert_eq!(autoconf.next_hop(Ipv6Addr::new(0x2001, 0xdb8, 7, 1, 0, 0, 0, 1), |_| false), Some(gateway));
     autoconf.router(s(30), ROUTER, 1_800);
     assert!(autoconf.routers.is_empty(), "nobody asked");
     let wrong = StaticRoute { prefix_len: 47, gateway: far_away(), ..route };

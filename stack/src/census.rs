@@ -19,6 +19,14 @@ pub struct Census {
     pub lent_pages: usize,
     /// Listeners.
     pub listeners: usize,
+    /// UDP sockets.
+    pub udp_sockets: usize,
+    /// Datagrams of which only fragments have arrived.
+    pub reassemblies: usize,
+    /// Packets that wait for the next egress or for a next hop: replies and datagrams.
+    pub waiting_packets: usize,
+    /// Multicast groups that users have joined.
+    pub groups: usize,
 }
 
 impl Stack {
@@ -33,6 +41,10 @@ impl Stack {
             tombstones: self.tombstones.len(),
             lent_pages: self.outbox.extents.lent(),
             listeners: self.listeners.len(),
+            udp_sockets: self.udp.len(),
+            reassemblies: self.fragments.len(),
+            waiting_packets: self.replies.len() + self.posted.len(),
+            groups: self.groups.joined(),
         }
     }
 }

@@ -139,6 +139,11 @@ impl Fragments {
         Some(self.partials.len() - 1)
     }
 
+    /// Datagrams begun.
+    pub(crate) fn len(&self) -> usize {
+        self.partials.len()
+    }
+
     fn bytes(&self) -> usize {
         self.partials.iter().map(|partial| partial.bytes.len()).sum()
     }

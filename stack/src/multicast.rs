@@ -91,6 +91,11 @@ impl Groups {
         self.joined.iter().map(|&(group, _)| group).chain(own).chain(all_hosts)
     }
 
+    /// Groups that users have joined.
+    pub(crate) fn joined(&self) -> usize {
+        self.joined.len()
+    }
+
     pub(crate) fn hears_station(&self, station: Mac) -> bool {
         self.heard().any(|group| group_station(group) == station)
     }

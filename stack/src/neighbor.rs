@@ -106,6 +106,11 @@ impl Neighbors {
         }
     }
 
+    /// Whether it did not answer lately.
+    pub(crate) fn has_failed(&self, address: IpAddr) -> bool {
+        self.entries.get(&word(address)).is_some_and(|entry| matches!(entry.state, State::Failed { .. }))
+    }
+
     fn ask(&mut self, now: Time, address: IpAddr, old: Option<Mac>) -> Resolution {
         let again = now.after(self.retry);
         let state = State::Asking { tries: 1, again, old };

@@ -3,7 +3,7 @@
 use crate::Stack;
 use crate::post::Hop;
 use naio_nic::Mac;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 impl Stack {
     /// Whether some other host may have this address.
@@ -32,7 +32,9 @@ impl Stack {
             IpAddr::V6(destination) => {
                 let autoconf = self.autoconf.as_ref()?;
                 let source = autoconf.source_for(self.now, destination)?;
-                Some((source.into(), autoconf.next_hop(destination)?.into()))
+                let has_failed = |router: Ipv6Addr| self.neighbors.has_failed(router.into());
+                let next_hop = autoconf.next_hop(destination, has_failed)?;
+                Some((source.into(), next_hop.into()))
             }
         }
     }

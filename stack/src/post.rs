@@ -9,7 +9,7 @@ use crate::Stack;
 use crate::ipv6;
 use crate::neighbor::Resolution;
 use crate::outbox::transport_checksum;
-use crate::packet::Ends;
+use crate::packet::{Ends, PROTOCOL_UDP};
 use naio_nic::tx::HEADER_LEN_MAX;
 use naio_nic::{Mac, TxPacket};
 use naio_sys::checksum::Sum;
@@ -43,7 +43,7 @@ pub(crate) enum Outcome {
     Unreachable,
 }
 
-/// A datagram to be sent: `header` is the transport's, its checksum field still zero.
+/// A datagram to be sent: `header` is the transport's, its checksum field still zero if it is UDP.
 pub(crate) struct Post<'a> {
     pub(crate) ends: Ends,
     pub(crate) protocol: u8,
@@ -69,6 +69,11 @@ pub(crate) struct Posted {
 }
 
 impl Posted {
+    /// Packets, made or waiting.
+    pub(crate) fn len(&self) -> usize {
+        self.packets.len() + self.waiting.iter().map(|waiting| waiting.packets.len()).sum::<usize>()
+    }
+
     fn waiting_bytes(&self) -> usize {
         self.waiting.iter().map(|waiting| waiting.bytes).sum()
     }
@@ -168,12 +173,14 @@ impl Post<'_> {
 }
 
 impl Stack {
-    /// Sends a UDP datagram.
+    /// Sends a datagram.
     pub(crate) fn post(&mut self, hop: Hop, post: &Post<'_>) -> Outcome {
         let mtu = self.outbox.mtu();
         let id = self.next_identification(post.ends);
         let cut = post.ends.header_len() + post.len() > mtu;
-        let header = if cut { post.checksummed_header() } else { *post.header };
+        // Other protocols come with their checksum.
+        let bare = cut && post.protocol == PROTOCOL_UDP;
+        let header = if bare { post.checksummed_header() } else { *post.header };
         let post = Post { header: &header, ..*post };
         let count = post.pieces(mtu, id).count();
         let station = match hop {

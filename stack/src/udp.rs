@@ -47,6 +47,10 @@ impl Udp {
         Udp { sockets: Slab::new(sockets_max), ports, touched: Vec::new(), count: 0 }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.sockets.len()
+    }
+
     fn touch(&mut self, index: u32) {
         if let Some(socket) = self.sockets.at_mut(index)
             && !socket.touched
