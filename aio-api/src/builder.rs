@@ -3,6 +3,7 @@
 use crate::counters::QueueCounters;
 use crate::error::BuildError;
 use crate::listen::Listeners;
+use crate::names::Names;
 use crate::op::OpTable;
 use crate::open::{self, CardOptions};
 use crate::pace::{Pace, RX_COALESCE_MAX};
@@ -13,7 +14,7 @@ use crate::turn::Batches;
 use crate::udp::UdpTable;
 use naio_dma::{Domain, Pool};
 use naio_nic::Nic;
-use naio_stack::{Config, Stack};
+use naio_stack::{Config, Ipv6Config, Stack};
 use naio_sys::clock::Clock;
 use std::collections::VecDeque;
 use std::fs::File;
@@ -73,10 +74,9 @@ impl FromStr for Cidr {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Builder {
-    address: Cidr,
-    gateway: Option<Ipv4Addr>,
+    network: Config,
+    dhcp: bool,
     completion_entries: usize,
-    sockets_max: Option<usize>,
     pace: Pace,
     card: CardOptions,
     clock: Clock,
@@ -87,20 +87,59 @@ impl Builder {
     #[must_use]
     pub fn new(address: Cidr) -> Builder {
         Builder {
-            address,
-            gateway: None,
+            network: Config::new(address.address, address.prefix_len),
+            dhcp: false,
             completion_entries: COMPLETION_ENTRIES,
-            sockets_max: None,
             pace: Pace::default(),
             card: CardOptions::default(),
             clock: Clock::default(),
         }
     }
 
+    /// A queue that asks for its address by DHCP. It has none at first:
+    /// [`EventQueue::watch_address`] says when it comes.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut queue = aio_api::Builder::dhcp().open("vfio:0000:00:02.0")?;
+    /// queue.watch_address(1)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn dhcp() -> Builder {
+        let nowhere = Cidr { address: Ipv4Addr::UNSPECIFIED, prefix_len: 0 };
+        Builder { dhcp: true, ..Builder::new(nowhere) }
+    }
+
     /// Where packets for other networks go.
     #[must_use]
     pub fn gateway(mut self, gateway: Ipv4Addr) -> Builder {
-        self.gateway = Some(gateway);
+        self.network.gateway = Some(gateway);
+        self
+    }
+
+    /// IPv6 beside IPv4: static addresses, or formed from what routers advertise.
+    #[must_use]
+    pub fn ipv6(mut self, ipv6: Ipv6Config) -> Builder {
+        self.network.ipv6 = Some(ipv6);
+        self
+    }
+
+    /// Changes anything else about the network: MTU, routes, name servers, limits and timeouts.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let builder = aio_api::Builder::new("10.9.0.2/24".parse()?).network(|config| {
+    ///     config.mtu = Some(1400);
+    ///     config.dns_servers = vec!["10.9.0.1".parse().expect("an address")];
+    /// });
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn network(mut self, change: impl FnOnce(&mut Config)) -> Builder {
+        change(&mut self.network);
         self
     }
 
@@ -115,7 +154,7 @@ impl Builder {
     /// How many sockets may exist at a time.
     #[must_use]
     pub fn sockets_max(mut self, sockets: usize) -> Builder {
-        self.sockets_max = Some(sockets);
+        self.network.sockets_max = sockets;
         self
     }
 
@@ -165,11 +204,12 @@ impl Builder {
         within("rx_coalesce in µs", coalesce, 0, RX_COALESCE_MAX.as_micros() as usize)?;
         let now = self.clock.now();
         let tx_pool = Pool::new(&domain, TX_PAGES, TX_PAGE_LEN)?;
-        let mut config = Config::new(self.address.address, self.address.prefix_len);
-        config.gateway = self.gateway;
-        config.sockets_max = self.sockets_max.unwrap_or(config.sockets_max);
-        let sockets_max = config.sockets_max;
-        let stack = Stack::new(config, nic.caps(), tx_pool, secret().map_err(BuildError::Random)?, now)?;
+        let sockets_max = self.network.sockets_max;
+        let secret = secret().map_err(BuildError::Random)?;
+        let mut stack = Stack::new(self.network, nic.caps(), tx_pool, secret, now)?;
+        if self.dhcp {
+            stack.start_dhcp();
+        }
         Ok(EventQueue {
             caps: nic.caps().clone(),
             nic: Some(nic),
@@ -181,6 +221,7 @@ impl Builder {
             sockets_max,
             listeners: Listeners::default(),
             udp: UdpTable::default(),
+            names: Names::default(),
             watchers: Vec::new(),
             timers: Timers::default(),
             completed: VecDeque::with_capacity(self.completion_entries.min(COMPLETION_ENTRIES)),

@@ -37,6 +37,8 @@ impl EventQueue {
             | Request::RecvFrom { .. }
             | Request::SendTo { .. }
             | Request::Timeout { .. }
+            | Request::Resolve
+            | Request::WatchAddress { .. }
             | Request::WatchLink { .. } => true,
             Request::Send { end, .. } => end.is_none(),
             Request::Shutdown { requested, .. } => !requested,

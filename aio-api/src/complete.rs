@@ -10,7 +10,7 @@ use crate::outgoing::{FileFault, Outgoing};
 use crate::queue::EventQueue;
 use naio_nic::Link;
 use naio_stack::{Failure, Phase, RecvError, SocketId, SocketStatus, Stack};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// How far feeding a send came.
 struct Fed {
@@ -55,7 +55,8 @@ impl EventQueue {
             self.progress(socket);
         }
         self.batches.sockets = sockets;
-        progressed += self.progress_accepts() + self.progress_udp();
+        progressed += self.progress_accepts() + self.progress_udp() + self.progress_names();
+        self.progress_address();
         progressed + self.progress_timeouts()
     }
 
@@ -259,6 +260,11 @@ impl EventQueue {
         self.finish_with(key, Ok(()), |done| done.socket = Some(socket));
     }
 
+    /// Ends a query with what it found.
+    pub(crate) fn finish_resolved(&mut self, key: OpKey, addresses: Vec<IpAddr>) {
+        self.finish_with(key, Ok(()), |done| done.addresses = addresses);
+    }
+
     /// Ends a receive of a datagram, or with an error that came back for one.
     pub(crate) fn finish_from(
         &mut self,
@@ -298,7 +304,14 @@ impl EventQueue {
             Request::RecvFrom { socket, .. } | Request::SendTo { socket, .. } => {
                 self.udp.forget(*socket, key)
             }
-            Request::WatchLink { .. } => self.watchers.retain(|other| *other != key),
+            Request::WatchLink { .. } | Request::WatchAddress { .. } => {
+                self.watchers.retain(|other| *other != key);
+            }
+            Request::Resolve => {
+                if let Some(query) = self.names.forget(key) {
+                    self.stack.cancel_resolve(query);
+                }
+            }
             _ => {}
         }
     }
@@ -318,6 +331,8 @@ fn kind_and_bytes(request: &Request, well: bool) -> (Kind, u64) {
         Request::Timeout { expirations, .. } => {
             (Kind::Timeout { expirations: expirations + u64::from(well) }, 0)
         }
+        Request::Resolve => (Kind::Resolve, 0),
+        Request::WatchAddress { .. } => (Kind::Address { address: Ipv4Addr::UNSPECIFIED }, 0),
         Request::WatchLink { .. } => (Kind::Link { link: Link::Down }, 0),
         Request::Posted { value } => (Kind::Posted { value: *value }, 0),
     }

@@ -5,7 +5,7 @@ use crate::op::OpKey;
 use naio_dma::Buffer;
 use naio_nic::Link;
 use naio_stack::SocketId;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// What kind of operation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,13 @@ pub enum Kind {
     SendTo,
     /// [`EventQueue::accept`](crate::EventQueue::accept): a peer has connected.
     Accept,
+    /// [`EventQueue::resolve`](crate::EventQueue::resolve): a name has become addresses.
+    Resolve,
+    /// [`EventQueue::watch_address`](crate::EventQueue::watch_address): our address changed.
+    Address {
+        /// Our IPv4 address now; 0.0.0.0 while there is none, and at the end of the watch.
+        address: Ipv4Addr,
+    },
     /// [`EventQueue::timeout`](crate::EventQueue::timeout): the time has come.
     Timeout {
         /// Periods that have passed since the last completion was collected; 1 without a period, 0
@@ -107,6 +114,8 @@ pub struct Completion {
     pub socket: Option<SocketId>,
     /// Who sent the datagram of a `recv_from`, or where one went that an error came back for.
     pub peer: Option<SocketAddr>,
+    /// The addresses that a `resolve` found.
+    pub addresses: Vec<IpAddr>,
 }
 
 impl Completion {
@@ -123,6 +132,7 @@ impl Completion {
             buffers: Vec::new(),
             socket: None,
             peer: None,
+            addresses: Vec::new(),
         }
     }
 }

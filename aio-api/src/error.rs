@@ -32,6 +32,15 @@ pub enum OpError {
     /// The datagram is longer than one can be, or than the path takes.
     #[error("the datagram is too long")]
     TooLong,
+    /// There is no such host name.
+    #[error("there is no such name")]
+    NoName,
+    /// The host has no address of the kind that was asked for.
+    #[error("the name has no address of that kind")]
+    NoAddress,
+    /// The name servers refuse, or cannot find out.
+    #[error("the name servers cannot answer")]
+    ServerFailed,
     /// The file ended before the range that was to be sent.
     #[error("the file is shorter than the range that was to be sent")]
     FileTruncated,
@@ -90,6 +99,15 @@ pub enum SubmitReason {
     /// The card is gone; what was outstanding has ended.
     #[error("the network card is gone")]
     CardGone,
+    /// Not a host name.
+    #[error("this is not a host name")]
+    Name,
+    /// No name server is known.
+    #[error("no name server is known: wait for a DHCP lease, or configure one")]
+    NoServer,
+    /// As many name queries as the stack takes are under way.
+    #[error("too many name queries are under way")]
+    TooManyQueries,
     /// A period too short.
     #[error("a period must be at least {min:?}")]
     Period {
@@ -120,6 +138,11 @@ impl From<SubmitReason> for SubmitError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(transparent)]
 pub struct BindError(#[from] pub naio_stack::BindError);
+
+/// A multicast group cannot be joined or left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(transparent)]
+pub struct GroupError(#[from] pub naio_stack::GroupError);
 
 /// A port cannot be listened on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -50,7 +50,7 @@
 //! # Rooms
 //!
 //! `open` turns a name into a card, `builder` a card into a queue; `queue` is the queue, `submit`,
-//! `listen`, `udp` and `watch` its calls; `turn` carries frames and
+//! `listen`, `udp`, `names` and `watch` its calls; `turn` carries frames and
 //! packets from room to room; `pace` waits for bursts; `op` and `socket` remember what was asked;
 //! `complete` fills buffers and ends operations; `cancel`, `timer` and `wait` do what they say.
 #![forbid(unsafe_code)]
@@ -62,6 +62,7 @@ mod completion;
 mod counters;
 mod error;
 mod listen;
+mod names;
 mod op;
 mod open;
 mod outgoing;
@@ -79,14 +80,14 @@ pub use builder::{Builder, Cidr, CidrError};
 pub use completion::{Completion, Flags, Kind};
 pub use counters::{Counters, QueueCounters};
 pub use error::{
-    BindError, BufferError, BuildError, ListenError, OpError, SocketError, SubmitError, SubmitReason,
-    WaitError,
+    BindError, BufferError, BuildError, GroupError, ListenError, OpError, SocketError, SubmitError,
+    SubmitReason, WaitError,
 };
 pub use naio_dma::Buffer;
 pub use naio_nic::{Caps, Link, Mac};
 pub use naio_stack::{
-    Census, Congestion, ConnectionInfo, ListenerId, Phase, RingLen, SocketId, SocketOptions, SocketStatus,
-    TcpOptions, UdpId,
+    Census, Config, Congestion, ConnectionInfo, Ipv6Config, ListenerId, Lookup, Phase, RingLen, SocketId,
+    SocketOptions, SocketStatus, StaticRoute, TcpOptions, UdpId,
 };
 pub use naio_sys::clock::{Clock, Time};
 pub use op::{OpKey, RecvOptions};

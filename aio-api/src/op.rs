@@ -4,7 +4,7 @@ use crate::outgoing::Outgoing;
 use naio_dma::Buffer;
 use naio_nic::Link;
 use naio_stack::{ListenerId, SocketId, UdpId};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -94,6 +94,11 @@ pub(crate) enum Request {
         expirations: u64,
         uncollected: bool,
     },
+    Resolve,
+    WatchAddress {
+        reported: Option<Ipv4Addr>,
+        uncollected: bool,
+    },
     WatchLink {
         reported: Option<Link>,
         uncollected: bool,
@@ -107,7 +112,12 @@ pub(crate) enum Request {
 impl Request {
     /// Whether it may complete more than once, and so needs a second place in the queue.
     pub(crate) fn is_multishot(&self) -> bool {
-        matches!(self, Request::Timeout { period: Some(_), .. } | Request::WatchLink { .. })
+        matches!(
+            self,
+            Request::Timeout { period: Some(_), .. }
+                | Request::WatchLink { .. }
+                | Request::WatchAddress { .. }
+        )
     }
 
     pub(crate) fn socket(&self) -> Option<SocketId> {
@@ -121,6 +131,8 @@ impl Request {
             | Request::RecvFrom { .. }
             | Request::SendTo { .. }
             | Request::Timeout { .. }
+            | Request::Resolve
+            | Request::WatchAddress { .. }
             | Request::WatchLink { .. }
             | Request::Posted { .. } => None,
         }

@@ -7,6 +7,7 @@ use crate::completion::Completion;
 use crate::counters::{Counters, QueueCounters};
 use crate::error::{BufferError, SocketError};
 use crate::listen::Listeners;
+use crate::names::Names;
 use crate::op::{OpKey, OpTable};
 use crate::pace::Pace;
 use crate::socket::SocketTable;
@@ -35,7 +36,8 @@ pub struct EventQueue {
     pub(crate) sockets_max: usize,
     pub(crate) listeners: Listeners,
     pub(crate) udp: UdpTable,
-    /// Those who watch the link.
+    pub(crate) names: Names,
+    /// Those who watch the link or the address.
     pub(crate) watchers: Vec<OpKey>,
     pub(crate) timers: Timers,
     pub(crate) completed: VecDeque<Completion>,

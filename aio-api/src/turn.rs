@@ -48,6 +48,7 @@ impl EventQueue {
         self.ingest();
         self.stack.expire(self.now);
         let progressed = self.operations();
+        self.follow_groups();
         let posted = self.egress();
         self.ring();
         self.note(released + frames + progressed + posted > 0, frames);

@@ -78,6 +78,33 @@ impl EventQueue {
         Ok(key)
     }
 
+    /// Completes with [`Kind::Address`] for each change of our IPv4 address (DHCP gives it and takes
+    /// it), first with the address as it is, until it is cancelled.
+    ///
+    /// # Errors
+    /// [`SubmitReason::QueueFull`].
+    pub fn watch_address(&mut self, user_data: u64) -> Result<OpKey, SubmitError> {
+        self.admit(2)?;
+        let key = self.insert(user_data, Request::WatchAddress { reported: None, uncollected: false })?;
+        self.watchers.push(key);
+        Ok(key)
+    }
+
+    /// Tells those who watch what our address is now.
+    pub(crate) fn progress_address(&mut self) {
+        for at in 0..self.watchers.len() {
+            let address = self.stack.address();
+            let key = self.watchers[at];
+            let Some(op) = self.ops.peek_mut(key) else { continue };
+            let Request::WatchAddress { reported, uncollected } = &mut op.request else { continue };
+            if !*uncollected && *reported != Some(address) {
+                *uncollected = true;
+                *reported = Some(address);
+                self.notify(key, Kind::Address { address });
+            }
+        }
+    }
+
     /// Ends or continues timeouts that are due; returns how many.
     pub(crate) fn progress_timeouts(&mut self) -> usize {
         let mut due = 0;
@@ -125,7 +152,12 @@ impl EventQueue {
     /// The program has taken a completion that was not the last one: the next may come.
     pub(crate) fn collected(&mut self, key: OpKey) {
         let request = self.ops.peek_mut(key).map(|op| &mut op.request);
-        if let Some(Request::Timeout { uncollected, .. } | Request::WatchLink { uncollected, .. }) = request {
+        if let Some(
+            Request::Timeout { uncollected, .. }
+            | Request::WatchLink { uncollected, .. }
+            | Request::WatchAddress { uncollected, .. },
+        ) = request
+        {
             *uncollected = false;
         }
     }

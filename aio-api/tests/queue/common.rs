@@ -97,11 +97,20 @@ impl Peer {
 
 /// A queue of `entries` completions, its peer, and the wire between them.
 pub(crate) fn joined(entries: usize, options: &WireOptions) -> (EventQueue, Peer, Wire) {
+    joined_with(entries, options, |builder| builder)
+}
+
+/// The same, with more settings.
+pub(crate) fn joined_with(
+    entries: usize,
+    options: &WireOptions,
+    change: impl FnOnce(Builder) -> Builder,
+) -> (EventQueue, Peer, Wire) {
     let (ours, theirs) = (Domain::new(), Domain::new());
     let (a, b, wire) = Wire::pair(&ours, &theirs, options);
     let pace = Pace { rx_coalesce: Duration::ZERO, yield_when_empty: true };
     let time = Arc::new(AtomicU64::new(0));
-    let queue = Builder::new("10.0.0.1/24".parse().expect("an address"))
+    let queue = change(Builder::new("10.0.0.1/24".parse().expect("an address")))
         .completion_entries(entries)
         .pace(pace)
         .clock(Clock::Manual(time.clone()))

@@ -3,6 +3,7 @@
 
 mod common;
 mod datagrams;
+mod naming;
 mod operations;
 mod serving;
 mod soak;

@@ -9,3 +9,4 @@ pub mod clock;
 pub mod limits;
 pub mod mapping;
 pub mod mark;
+pub mod tap;

@@ -68,8 +68,9 @@ pub(crate) const ROOMS: &[Room] = &[
     room("bench",               "naio-bench",        Shut,   All),
 ];
 
-/// Rooms that any crate may name in `[dev-dependencies]`: they serve every test.
-pub(crate) const ANY_TEST_MAY_IMPORT: &[&str] = &["testkit", "e1000", "e1000-model"];
+/// Rooms that any crate may name in `[dev-dependencies]`: they serve every test. `nic` is the contract through
+/// which a test speaks with `e1000`.
+pub(crate) const ANY_TEST_MAY_IMPORT: &[&str] = &["testkit", "nic", "e1000", "e1000-model"];
 
 /// The room that exists for tests only and is therefore never a normal dependency, not even of tools.
 pub(crate) const DEV_ONLY: &str = "testkit";

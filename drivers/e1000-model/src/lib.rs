@@ -1,0 +1,55 @@
+//! The Intel 8254x in software: a card that an unchanged driver drives.
+//!
+//! Written from the datasheet, not from any driver: two readings of one text check each other. A
+//! [`Model`] is a [`naio_device::Device`] with registers, rings and an interrupt; its frames leave by
+//! a [`wire`]. It runs in steps of virtual time, so that a test repeats itself to the microsecond,
+//! or as a thread of its own. On the way it keeps [`violation`]s: what the driver did that the
+//! datasheet forbids. Emulators' deviations are [`quirks`], broken hardware is in [`faults`].
+//!
+//! ```
+//! use naio_device::{Device, Registers};
+//! use naio_e1000_model::{Frame, Model, Options, regs, wire::scripted::Scripted};
+//! use std::time::Duration;
+//!
+//! let (wire, script) = Scripted::new();
+//! let model = Model::new(Options::default(), &naio_dma::Domain::new(), wire)?;
+//! assert_eq!(model.read(regs::PBA), 0x0010_0030);
+//! model.write(regs::CTRL, model.read(regs::CTRL) | 0x40);
+//! model.delay(Duration::from_secs(2));
+//! assert_eq!(model.read(regs::STATUS) & 2, 2, "the link is up, two virtual seconds later");
+//! script.put(Frame::good(&[0xff; 60]));
+//! model.card().run();
+//! assert_eq!(model.card().violations(), []);
+//! # Ok::<(), naio_e1000_model::ModelError>(())
+//! ```
+//!
+//! It never trusts a byte of the driver's memory, and touches it only through [`naio_dma::Bus`].
+#![forbid(unsafe_code)]
+
+mod core;
+mod eeprom;
+pub mod faults;
+pub mod fcs;
+mod filter;
+mod irq;
+mod model;
+pub mod parts;
+mod pause;
+mod phy;
+pub mod quirks;
+pub mod regs;
+mod rx;
+mod stats;
+mod thread;
+mod tx;
+pub mod violation;
+mod watch;
+pub mod wire;
+
+pub use eeprom::{CHECKSUM, EepromKind};
+pub use model::{Card, Model, ModelError, Options, Tail, advance_together};
+pub use phy::{Partner, Speed};
+pub use quirks::{Profile, Quirks};
+pub use violation::{Violation, Wrong};
+pub use watch::Checks;
+pub use wire::{Frame, Wire};
