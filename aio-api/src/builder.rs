@@ -29,6 +29,9 @@ const COMPLETION_ENTRIES_MIN: usize = 1;
 const COMPLETION_ENTRIES_MAX: usize = 1 << 20;
 /// Transmit pages: one packet each. Twice a full default ring.
 const TX_PAGES: u32 = 1024;
+/// Bounds of that number: a quarter of them is kept from datagrams, and all lie in one region.
+const TX_PAGES_MIN: u32 = 4;
+const TX_PAGES_MAX: u32 = 1 << 16;
 const TX_PAGE_LEN: usize = 2048;
 
 /// An IPv4 address and the length of its network's prefix: `10.9.0.2/24`.
@@ -75,6 +78,7 @@ impl FromStr for Cidr {
 #[derive(Clone, Debug)]
 pub struct Builder {
     network: Config,
+    tx_pages: u32,
     dhcp: bool,
     completion_entries: usize,
     pace: Pace,
@@ -88,6 +92,7 @@ impl Builder {
     pub fn new(address: Cidr) -> Builder {
         Builder {
             network: Config::new(address.address, address.prefix_len),
+            tx_pages: TX_PAGES,
             dhcp: false,
             completion_entries: COMPLETION_ENTRIES,
             pace: Pace::default(),
@@ -158,6 +163,14 @@ impl Builder {
         self
     }
 
+    /// How many packets larger than a header may be under way at a time, 4 to 65 536; 1024 by default.
+    /// With fewer, sending waits for the card; nothing is lost.
+    #[must_use]
+    pub fn tx_pages(mut self, pages: u32) -> Builder {
+        self.tx_pages = pages;
+        self
+    }
+
     /// How eagerly to poll.
     #[must_use]
     pub fn pace(mut self, pace: Pace) -> Builder {
@@ -202,8 +215,9 @@ impl Builder {
         )?;
         let coalesce = self.pace.rx_coalesce.as_micros() as usize;
         within("rx_coalesce in µs", coalesce, 0, RX_COALESCE_MAX.as_micros() as usize)?;
+        within("tx_pages", self.tx_pages as usize, TX_PAGES_MIN as usize, TX_PAGES_MAX as usize)?;
         let now = self.clock.now();
-        let tx_pool = Pool::new(&domain, TX_PAGES, TX_PAGE_LEN)?;
+        let tx_pool = Pool::new(&domain, self.tx_pages, TX_PAGE_LEN)?;
         let sockets_max = self.network.sockets_max;
         let secret = secret().map_err(BuildError::Random)?;
         let mut stack = Stack::new(self.network, nic.caps(), tx_pool, secret, now)?;

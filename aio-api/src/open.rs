@@ -15,6 +15,8 @@ pub struct CardOptions {
     pub rx_ring: Option<u32>,
     /// Transmit descriptors.
     pub tx_ring: Option<u32>,
+    /// Receive pages beyond those in the ring: frames that may be held above the driver.
+    pub rx_spare: Option<u32>,
     /// Seconds to wait for the link.
     pub link_within_s: Option<u64>,
 }
@@ -79,6 +81,7 @@ fn open_vfio(address: &str, options: CardOptions, domain: &Domain) -> Result<Box
     let mut config = naio_e1000::Config::default();
     config.rx_ring = options.rx_ring.unwrap_or(config.rx_ring);
     config.tx_ring = options.tx_ring.unwrap_or(config.tx_ring);
+    config.rx_spare = options.rx_spare.unwrap_or(config.rx_spare);
     config.link_within = options.link_within_s.map_or(config.link_within, Duration::from_secs);
     Ok(Box::new(naio_e1000::E1000::open(device, &config)?))
 }

@@ -1,6 +1,6 @@
 //! Listening, accepting, sending of several buffers and of files, and what completes more than once.
 
-use crate::common::{PORT, complete, connected, joined, pattern, queue_and_peer, run};
+use crate::common::{PORT, complete, connected, joined, joined_with, pattern, queue_and_peer, run};
 use aio_api::{Kind, Link, OpError, RecvOptions, SubmitReason, When};
 use naio_stack::SocketOptions;
 use naio_testkit::WireOptions;
@@ -176,4 +176,19 @@ fn two_hundred_connections_come_and_go_and_leave_nothing_behind() {
     assert_eq!(queue.outstanding(), 0);
     let fresh = queue.socket(SocketOptions::default()).expect("sockets are not used up");
     assert!(queue.abort(fresh));
+}
+
+/// Four transmit pages for a transfer of hundreds of packets: it waits for the card, and nothing is lost.
+#[test]
+fn few_transmit_pages_make_it_slow_and_not_wrong() {
+    let (mut queue, mut peer, _) = joined_with(16, &WireOptions::default(), |builder| builder.tx_pages(4));
+    let socket = connected(&mut queue, &mut peer);
+    let data = pattern(400_000);
+    let mut buffer = queue.buffers(1, data.len()).expect("memory").remove(0);
+    buffer.copy_from_slice(&data);
+    queue.send(socket, buffer, 0..data.len(), 1).expect("submitted");
+    let mut got = Vec::new();
+    let done = run(&mut queue, &mut peer, |peer| peer.receive(&mut got), |done| done.len() == 1);
+    assert_eq!((done[0].result, got == data), (Ok(()), true));
+    assert_eq!((queue.counters().stack.tx_no_page, queue.census().lent_pages), (0, 0));
 }
