@@ -166,6 +166,7 @@ impl Stack {
     #[inline]
     pub(crate) fn deliver(&mut self, index: u32, packet: &[u8], iface: Option<&mut Interface>) {
         let full = self.replies_are_full();
+        let unresolved = self.counters.tx_unresolved;
         let Some(flow) = self.flows.at_mut(index) else { return };
         let mut port = Port {
             received: Some(packet),
@@ -180,6 +181,12 @@ impl Stack {
         let _ = iface.poll_ingress_single(instant(self.now), &mut port, &mut flow.set);
         let emitted = port.emitted;
         flow.note(self.now, emitted);
+        if full {
+            // It is not the station that was missing.
+            let lost = self.counters.tx_unresolved - unresolved;
+            self.counters.tx_unresolved = unresolved;
+            self.counters.tx_replies_full += lost;
+        }
     }
 
     /// What a segment changed: states, timers, who has something to notice.

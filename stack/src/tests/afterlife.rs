@@ -178,3 +178,19 @@ fn a_thousand_connections_leave_nothing_behind() {
     assert_eq!(bench.stack.census(), before);
     assert_eq!(bench.status(held.socket).phase, Phase::Established);
 }
+
+/// Segments out of order are acknowledged at once; a burst of more of them than replies may wait loses
+/// acknowledgments, which is counted under its own name.
+#[test]
+fn acknowledgments_beyond_the_replies_that_may_wait_are_counted_as_such() {
+    let mut bench = Bench::new(|config| config.replies_max = 4);
+    let peer = bench.connected(SocketOptions::default());
+    let ahead = Peer { seq: peer.seq.wrapping_add(10_000), ..peer };
+    for n in 0..9 {
+        let segment = Peer { seq: ahead.seq.wrapping_add(n * 100), ..ahead };
+        bench.feed(&segment.segment().payload(&[1; 100]));
+    }
+    let counters = bench.stack.counters();
+    assert_eq!((counters.tx_replies_full, counters.tx_unresolved), (5, 0));
+    assert_eq!(bench.segments().len(), 4);
+}
