@@ -1,0 +1,28 @@
+//! How operations end where something else went wrong first, and what waiting says when nothing more can come.
+
+use crate::common::queue_and_peer;
+use aio_api::{Kind, Wait, WaitError, When};
+use std::time::Duration;
+
+#[test]
+fn a_tick_that_nobody_has_collected_does_not_promise_another() {
+    let (mut queue, mut peer) = queue_and_peer();
+    queue.timeout(When::Every(Duration::from_millis(1)), 1).expect("submitted");
+    for _ in 0..40 {
+        peer.pump();
+    }
+    let mut completions = Vec::new();
+    // The first turn finds one tick; the second would come only after that one was collected.
+    assert_eq!(queue.wait(&mut completions, Wait::for_at_least(2)), Ok(1));
+    assert!(matches!(completions[0].kind, Kind::Timeout { .. }));
+}
+
+#[test]
+fn what_has_completed_is_handed_out_before_waiting_is_called_hopeless() {
+    let (mut queue, _peer) = queue_and_peer();
+    queue.post(1, 7).expect("submitted");
+    let mut completions = Vec::new();
+    assert_eq!(queue.wait(&mut completions, Wait::for_at_least(2)), Ok(1));
+    assert_eq!(completions[0].kind, Kind::Posted { value: 7 });
+    assert_eq!(queue.wait(&mut completions, Wait::for_at_least(2)), Err(WaitError::NothingOutstanding));
+}
