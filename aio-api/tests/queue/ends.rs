@@ -1,7 +1,7 @@
 //! How operations end where something else went wrong first, and what waiting says when nothing more can come.
 
-use crate::common::queue_and_peer;
-use aio_api::{Kind, Wait, WaitError, When};
+use crate::common::{complete, connected, queue_and_peer};
+use aio_api::{Kind, OpError, Wait, WaitError, When};
 use std::time::Duration;
 
 #[test]
@@ -25,4 +25,15 @@ fn what_has_completed_is_handed_out_before_waiting_is_called_hopeless() {
     assert_eq!(queue.wait(&mut completions, Wait::for_at_least(2)), Ok(1));
     assert_eq!(completions[0].kind, Kind::Posted { value: 7 });
     assert_eq!(queue.wait(&mut completions, Wait::for_at_least(2)), Err(WaitError::NothingOutstanding));
+}
+
+#[test]
+fn a_shutdown_that_the_peer_answers_with_a_reset_has_not_succeeded() {
+    let (mut queue, mut peer) = queue_and_peer();
+    let socket = connected(&mut queue, &mut peer);
+    queue.shutdown(socket, 1).expect("submitted");
+    let connection = peer.connection();
+    peer.stack.abort(connection).expect("connected");
+    let done = complete(&mut queue, &mut peer, 1);
+    assert_eq!((done[0].kind, done[0].result), (Kind::Shutdown, Err(OpError::Reset)));
 }
