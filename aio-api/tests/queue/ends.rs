@@ -37,3 +37,17 @@ fn a_shutdown_that_the_peer_answers_with_a_reset_has_not_succeeded() {
     let done = complete(&mut queue, &mut peer, 1);
     assert_eq!((done[0].kind, done[0].result), (Kind::Shutdown, Err(OpError::Reset)));
 }
+
+#[test]
+fn a_cancelled_shutdown_leaves_the_stream_open() {
+    let (mut queue, mut peer) = queue_and_peer();
+    let socket = connected(&mut queue, &mut peer);
+    let key = queue.shutdown(socket, 1).expect("submitted");
+    assert!(queue.cancel(key), "no turn has been made since");
+    let mut buffer = queue.buffers(1, 5).expect("memory").remove(0);
+    buffer.copy_from_slice(b"still");
+    queue.send(socket, buffer, 0..5, 2).expect("nothing was shut down");
+    let done = complete(&mut queue, &mut peer, 2);
+    let ends: Vec<_> = done.iter().map(|done| (done.user_data, done.result)).collect();
+    assert_eq!(ends, [(1, Err(OpError::Canceled)), (2, Ok(()))]);
+}
