@@ -1,7 +1,8 @@
 //! How operations end where something else went wrong first, and what waiting says when nothing more can come.
 
-use crate::common::{complete, connected, queue_and_peer};
+use crate::common::{complete, connected, joined_with, queue_and_peer};
 use aio_api::{Kind, OpError, Wait, WaitError, When};
+use naio_testkit::WireOptions;
 use std::time::Duration;
 
 #[test]
@@ -50,4 +51,27 @@ fn a_cancelled_shutdown_leaves_the_stream_open() {
     let done = complete(&mut queue, &mut peer, 2);
     let ends: Vec<_> = done.iter().map(|done| (done.user_data, done.result)).collect();
     assert_eq!(ends, [(1, Err(OpError::Canceled)), (2, Ok(()))]);
+}
+
+#[test]
+fn a_socket_that_waits_to_send_is_tried_once_a_turn_however_much_arrives() {
+    // No datagram may wait for a neighbour, so each try is refused until ARP gives up.
+    let (mut queue, mut peer, _) = joined_with(64, &WireOptions::default(), |builder| {
+        builder.network(|config| config.unresolved_bytes_max = 1)
+    });
+    let socket = queue.udp_bind(7000).expect("a free port");
+    let [out, into] = <[_; 2]>::try_from(queue.buffers(2, 100).expect("memory")).expect("two");
+    queue.recv_from(socket, into, 1).expect("submitted");
+    let theirs = peer.stack.udp_bind(0).expect("a free port");
+    let ours = ([10, 0, 0, 1], 7000).into();
+    peer.stack.udp_send(theirs, ours, b"first").expect("room");
+    complete(&mut queue, &mut peer, 1);
+    queue.send_to(socket, out, 0..100, ([10, 0, 0, 9], 9).into(), 2).expect("submitted");
+    for _ in 0..100 {
+        peer.stack.udp_send(theirs, ours, b"more").expect("room");
+        peer.pump();
+        let before = queue.counters().stack.tx_udp_busy;
+        assert_eq!(queue.poll(&mut Vec::new()), 0, "nobody answers for 10.0.0.9 yet");
+        assert!(queue.counters().stack.tx_udp_busy - before <= 1);
+    }
 }
