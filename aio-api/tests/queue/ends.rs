@@ -1,8 +1,11 @@
 //! How operations end where something else went wrong first, and what waiting says when nothing more can come.
 
 use crate::common::{complete, connected, joined_with, queue_and_peer};
-use aio_api::{Kind, OpError, Wait, WaitError, When};
-use naio_testkit::WireOptions;
+use aio_api::{Builder, Clock, Kind, OpError, Wait, WaitError, When};
+use naio_dma::Domain;
+use naio_testkit::{Wire, WireOptions};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 #[test]
@@ -74,4 +77,25 @@ fn a_socket_that_waits_to_send_is_tried_once_a_turn_however_much_arrives() {
         assert_eq!(queue.poll(&mut Vec::new()), 0, "nobody answers for 10.0.0.9 yet");
         assert!(queue.counters().stack.tx_udp_busy - before <= 1);
     }
+}
+
+#[test]
+fn a_period_that_was_missed_for_months_is_counted_once() {
+    // More periods than 32 bits can count pass in one step.
+    const MONTHS: Duration = Duration::from_secs(60 * 24 * 3600);
+    let time = Arc::new(AtomicU64::new(0));
+    let (ours, theirs) = (Domain::new(), Domain::new());
+    let (card, _other, _wire) = Wire::pair(&ours, &theirs, &WireOptions::default());
+    let mut queue = Builder::new("10.0.0.1/24".parse().expect("an address"))
+        .clock(Clock::Manual(time.clone()))
+        .build(Box::new(card), ours)
+        .expect("a queue");
+    queue.timeout(When::Every(Duration::from_millis(1)), 1).expect("submitted");
+    time.store(MONTHS.as_micros() as u64, Ordering::Relaxed);
+    let mut completions = Vec::new();
+    for _ in 0..2 {
+        queue.poll(&mut completions);
+    }
+    let kinds: Vec<_> = completions.iter().map(|done| done.kind).collect();
+    assert_eq!(kinds, [Kind::Timeout { expirations: MONTHS.as_millis() as u64 }]);
 }
