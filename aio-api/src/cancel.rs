@@ -17,7 +17,8 @@ impl EventQueue {
     ///
     /// A send that was partly taken ends like a short write: [`Completion::bytes`] of it go out, and a
     /// later send continues after them. A cancelled connect aborts the
-    /// attempt; the socket can only be closed afterwards.
+    /// attempt; the socket can only be closed afterwards. After a cancelled shutdown the socket sends
+    /// as before.
     ///
     /// ```no_run
     /// # use aio_api::EventQueue;
@@ -52,6 +53,12 @@ impl EventQueue {
             Request::Connect { socket } => {
                 // Refused only if the stack has dropped the attempt already.
                 let _ = self.stack.abort(socket);
+            }
+            Request::Shutdown { socket, .. } => {
+                if let Some(ops) = self.sockets.ops(socket) {
+                    // A close that was submitted after it still ends the stream.
+                    ops.shut_down = ops.closing;
+                }
             }
             _ => {}
         }

@@ -192,9 +192,7 @@ impl EventQueue {
                 Request::Shutdown { requested: true, .. } if end_acknowledged(status) => {
                     self.finish(key, Ok(()));
                 }
-                Request::Close { requested: true, .. }
-                    if end_acknowledged(status) && status.failure.is_none() =>
-                {
+                Request::Close { requested: true, .. } if end_acknowledged(status) => {
                     self.finish(key, Ok(()));
                     self.forget_socket_quietly(socket);
                 }
@@ -374,9 +372,9 @@ fn is_open(phase: Phase) -> bool {
     !matches!(phase, Phase::Closed | Phase::Connecting)
 }
 
-/// Our FIN is acknowledged, or there is no connection that could acknowledge it.
+/// Our FIN is acknowledged. A connection that failed is closed, too, but acknowledges nothing any more.
 fn end_acknowledged(status: &SocketStatus) -> bool {
-    matches!(status.phase, Phase::FinWait2 | Phase::TimeWait | Phase::Closed)
+    status.failure.is_none() && matches!(status.phase, Phase::FinWait2 | Phase::TimeWait | Phase::Closed)
 }
 
 fn op_error(failure: Failure) -> OpError {

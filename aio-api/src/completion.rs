@@ -36,8 +36,8 @@ pub enum Kind {
     },
     /// [`EventQueue::timeout`](crate::EventQueue::timeout): the time has come.
     Timeout {
-        /// Periods that have passed since the last completion was collected; 1 without a period, 0
-        /// if it was cancelled.
+        /// Periods that have passed and that no completion has told of yet, also at the end; without
+        /// a period 1 when the time has come and 0 when it ended before.
         expirations: u64,
     },
     /// [`EventQueue::watch_link`](crate::EventQueue::watch_link): the link changed.

@@ -38,7 +38,7 @@
 //!    cancelled, its socket is closed, or the card is unplugged. A call that returns an error has
 //!    submitted nothing and gives the buffer back.
 //! 2. Receives on a socket complete in the order they were submitted, and bytes fill their buffers in
-//!    that order. Sends likewise. Receives and sends are not ordered against each other.
+//!    that order. Sends likewise, but one that is cancelled or whose file fails ends at once. Receives and sends are not ordered against each other.
 //! 3. A submission is refused ([`SubmitError`]) when its completion could not be guaranteed a place:
 //!    nothing overflows, nothing is dropped.
 //! 4. Bytes that were transferred before an error or a cancellation are in [`Completion::bytes`].

@@ -32,12 +32,11 @@ impl SocketOps {
         if self.connect == Some(key) {
             self.connect = None;
         }
-        self.recv.retain(|waiting| *waiting != key);
-        if let Some(at) = self.send.iter().position(|waiting| *waiting == key) {
-            self.send.remove(at);
-            if at < self.accepted {
-                self.accepted -= 1;
-            }
+        if take_out(&mut self.recv, key).is_some() {
+            return;
+        }
+        if take_out(&mut self.send, key).is_some_and(|at| at < self.accepted) {
+            self.accepted -= 1;
         }
     }
 
@@ -47,6 +46,13 @@ impl SocketOps {
         let connect = self.connect.take();
         connect.into_iter().chain(self.recv.drain(..)).chain(self.send.drain(..)).collect()
     }
+}
+
+/// Takes `key` out of a list and says where it stood: nearly always in front.
+fn take_out(list: &mut VecDeque<OpKey>, key: OpKey) -> Option<usize> {
+    let at = list.iter().position(|waiting| *waiting == key)?;
+    list.remove(at);
+    Some(at)
 }
 
 /// The sockets of a queue.

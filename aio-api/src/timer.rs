@@ -1,55 +1,41 @@
-//! Timeouts of the program, kept in a heap.
+//! Timeouts of the program, in the order of their time.
 
 use crate::op::OpKey;
 use naio_sys::clock::Time;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, HashMap};
 
-/// Timeouts that have not come yet. Cancelled ones stay until their time and then name nothing; a
-/// timeout occupies an entry of the operation table, so there are never more than twice as many
-/// here as that table has (see `shrink`).
+/// Timeouts that have not come yet. Each occupies an entry of the operation table, so there are never
+/// more of them than that table has.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    heap: BinaryHeap<Reverse<(Time, u64)>>,
-    /// Key of each timeout by the number in the heap: the order of submission among equals.
-    keys: std::collections::HashMap<u64, OpKey>,
+    /// By time, and by the order of submission among equals.
+    due: BTreeMap<(Time, u64), OpKey>,
+    /// Where each stands in `due`: a server cancels most of its timeouts, so that must be cheap.
+    places: HashMap<OpKey, (Time, u64)>,
     next: u64,
 }
 
 impl Timers {
     pub(crate) fn insert(&mut self, at: Time, key: OpKey) {
-        let number = self.next;
+        let place = (at, self.next);
         self.next += 1;
-        self.keys.insert(number, key);
-        self.heap.push(Reverse((at, number)));
+        self.due.insert(place, key);
+        self.places.insert(key, place);
     }
 
     /// Takes a timeout out before its time.
     pub(crate) fn forget(&mut self, key: OpKey) {
-        self.keys.retain(|_, waiting| *waiting != key);
-        self.shrink();
+        if let Some(place) = self.places.remove(&key) {
+            self.due.remove(&place);
+        }
     }
 
     /// The next timeout that is due, if any, and when it was.
     pub(crate) fn pop_due(&mut self, now: Time) -> Option<(Time, OpKey)> {
-        while let Some(Reverse((at, number))) = self.heap.peek().copied() {
-            if at > now {
-                return None;
-            }
-            self.heap.pop();
-            if let Some(key) = self.keys.remove(&number) {
-                return Some((at, key));
-            }
-        }
-        None
-    }
-
-    /// Drops the heap's dead entries once they outnumber the living.
-    fn shrink(&mut self) {
-        if self.heap.len() > 2 * self.keys.len() + 64 {
-            let keys = &self.keys;
-            self.heap.retain(|Reverse((_, number))| keys.contains_key(number));
-        }
+        let first = self.due.first_entry().filter(|first| first.key().0 <= now)?;
+        let ((at, _), key) = first.remove_entry();
+        self.places.remove(&key);
+        Some((at, key))
     }
 }
 
@@ -79,6 +65,6 @@ mod tests {
             timers.insert(at(1_000_000), k);
             timers.forget(k);
         }
-        assert!(timers.heap.len() <= 65, "cancelled timeouts do not pile up");
+        assert!(timers.due.is_empty() && timers.places.is_empty(), "cancelled timeouts do not pile up");
     }
 }

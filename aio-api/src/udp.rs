@@ -17,19 +17,41 @@ use std::ops::Range;
 struct UdpOps {
     recv: VecDeque<OpKey>,
     send: VecDeque<OpKey>,
+    /// On the list of sockets to look at in the next turn.
+    dirty: bool,
 }
 
 /// The UDP sockets of a queue.
 #[derive(Debug, Default)]
 pub(crate) struct UdpTable {
     sockets: HashMap<UdpId, UdpOps>,
-    /// To be looked at in the next turn; a name may stand here more than once.
+    /// To be looked at in the next turn, each once.
     dirty: Vec<UdpId>,
     /// Kept for its memory.
     ready: Vec<UdpId>,
 }
 
 impl UdpTable {
+    /// Puts the socket on the list of those to look at.
+    fn touch(&mut self, socket: UdpId) {
+        if let Some(ops) = self.sockets.get_mut(&socket)
+            && !ops.dirty
+        {
+            ops.dirty = true;
+            self.dirty.push(socket);
+        }
+    }
+
+    /// Moves the list of sockets to look at into `list`.
+    fn take_dirty(&mut self, list: &mut Vec<UdpId>) {
+        for socket in &self.dirty {
+            if let Some(ops) = self.sockets.get_mut(socket) {
+                ops.dirty = false;
+            }
+        }
+        list.append(&mut self.dirty);
+    }
+
     pub(crate) fn forget(&mut self, socket: UdpId, key: OpKey) {
         if let Some(ops) = self.sockets.get_mut(&socket) {
             ops.recv.retain(|other| *other != key);
@@ -81,7 +103,7 @@ impl EventQueue {
         if let Some(ops) = self.udp.sockets.get_mut(&socket) {
             ops.recv.push_back(key);
         }
-        self.udp.dirty.push(socket);
+        self.udp.touch(socket);
         Ok(key)
     }
 
@@ -117,7 +139,7 @@ impl EventQueue {
         if let Some(ops) = self.udp.sockets.get_mut(&socket) {
             ops.send.push_back(key);
         }
-        self.udp.dirty.push(socket);
+        self.udp.touch(socket);
         Ok(key)
     }
 
@@ -143,8 +165,11 @@ impl EventQueue {
     /// Looks at every UDP socket for which something arrived or was submitted; returns how many.
     pub(crate) fn progress_udp(&mut self) -> usize {
         let mut ready = std::mem::take(&mut self.udp.ready);
-        ready.append(&mut self.udp.dirty);
         self.stack.udp_ready(&mut ready);
+        for socket in ready.drain(..) {
+            self.udp.touch(socket);
+        }
+        self.udp.take_dirty(&mut ready);
         let count = ready.len();
         for socket in ready.drain(..) {
             self.udp_sends(socket);
@@ -161,7 +186,7 @@ impl EventQueue {
             let outcome = match self.stack.udp_send(socket, *to, &buffer[range.clone()]) {
                 Err(UdpSendError::Busy) => {
                     // Room comes with the next egress.
-                    self.udp.dirty.push(socket);
+                    self.udp.touch(socket);
                     return;
                 }
                 Ok(()) => {

@@ -37,8 +37,8 @@ impl EventQueue {
     /// Drives the card until the completions asked for are there or the time is over; appends every
     /// completion there is (they may be more than asked for) and returns how many.
     ///
-    /// Returning fewer than asked for means that the time is over. The calling thread is busy
-    /// meanwhile: this is a polling stack.
+    /// Returning fewer than asked for means that the time is over, or that no more can come. The
+    /// calling thread is busy meanwhile: this is a polling stack.
     ///
     /// # Errors
     /// [`WaitError`] if what is waited for can never come. Nothing is lost: completions that exist
@@ -63,15 +63,24 @@ impl EventQueue {
             if self.completions_waiting() >= wait.min || over {
                 return Ok(self.collect(completions));
             }
-            if self.is_down() {
+            let hopeless = if self.is_down() {
                 // Every operation has ended: there is no more to come.
-                let collected = self.collect(completions);
-                return if collected == 0 { Err(WaitError::CardGone) } else { Ok(collected) };
-            }
-            if wait.within.is_none() && self.completions_waiting() + self.outstanding() < wait.min {
-                return Err(WaitError::NothingOutstanding);
-            }
+                WaitError::CardGone
+            } else if wait.within.is_none() && self.within_reach() < wait.min {
+                WaitError::NothingOutstanding
+            } else {
+                continue;
+            };
+            let collected = self.collect(completions);
+            return if collected == 0 { Err(hopeless) } else { Ok(collected) };
         }
+    }
+
+    /// Completions that exist or may come before these are collected: one of each operation. One that
+    /// has told something that was not its end says no more until the program has taken that.
+    fn within_reach(&self) -> usize {
+        let silent = |done: &&Completion| done.flags.has_more() && self.ops.peek(done.key).is_some();
+        self.completed.len() + self.outstanding() - self.completed.iter().filter(silent).count()
     }
 
     /// Drives the card for one turn, without waiting; appends what has completed and returns how

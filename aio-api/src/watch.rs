@@ -33,8 +33,8 @@ impl From<Duration> for When {
 
 impl EventQueue {
     /// Completes when the time has come: once, or with a period (each completion but the last then
-    /// has [`Flags::has_more`], and [`Kind::Timeout`] says how many periods have passed since the one
-    /// before was collected).
+    /// has [`Flags::has_more`], and [`Kind::Timeout`] says how many periods have passed that none before
+    /// has told of). A period counts in whole microseconds.
     ///
     /// # Errors
     /// [`SubmitReason::QueueFull`], [`SubmitReason::Period`].
@@ -116,9 +116,10 @@ impl EventQueue {
                 continue;
             };
             // A turn that comes late skips periods, but counts them.
-            let missed = self.now.since(at).as_micros() / period.as_micros();
-            *expirations += 1 + missed as u64;
-            self.timers.insert(at.after(*period * (missed as u32 + 1)), key);
+            let period_us = u64::try_from(period.as_micros()).unwrap_or(u64::MAX);
+            let passed = 1 + self.now.as_micros().saturating_sub(at.as_micros()) / period_us;
+            *expirations += passed;
+            self.timers.insert(at.after(Duration::from_micros(passed.saturating_mul(period_us))), key);
             if !*uncollected {
                 *uncollected = true;
                 let kind = Kind::Timeout { expirations: std::mem::take(expirations) };

@@ -3,6 +3,7 @@
 
 mod common;
 mod datagrams;
+mod ends;
 mod naming;
 mod operations;
 mod serving;

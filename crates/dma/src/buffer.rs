@@ -74,17 +74,15 @@ impl std::fmt::Debug for Buffer {
     }
 }
 
-// SAFETY:
-// 1. A buffer is the only way to its bytes, as `Box<[u8]>` is; the region behind it is shared by
-//    count only and its drop takes the domain's lock.
-unsafe impl Send for Buffer {}
-// SAFETY:
-// 1. `&Buffer` gives `&[u8]` and nothing that writes.
-unsafe impl Sync for Buffer {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_buffer_may_go_to_another_thread() {
+        fn may_go<T: Send + Sync>() {}
+        may_go::<Buffer>();
+    }
 
     #[test]
     fn buffers_do_not_overlap_and_outlive_each_other() {

@@ -98,6 +98,16 @@ struct State {
     next_mapper: u64,
 }
 
+impl State {
+    /// From here on the mapper is asked about every range that comes and goes.
+    fn register(&mut self, mapper: Arc<dyn Mapper>) -> u64 {
+        let id = self.next_mapper;
+        self.next_mapper += 1;
+        self.mappers.push((id, mapper));
+        id
+    }
+}
+
 impl Default for State {
     fn default() -> State {
         State { addresses: IovaAllocator::new(), mappers: Vec::new(), next_mapper: 0 }
@@ -109,6 +119,8 @@ impl Default for State {
 pub(crate) enum AddError {
     Exhausted(IovaExhausted),
     Refused(MapRefused),
+    /// Refused, and a card that was shown the range may still see it.
+    Stuck(MapRefused),
 }
 
 impl Domain {
@@ -137,20 +149,20 @@ impl Domain {
             //    under the same lock.
             // 2. HW-1 is what the owners of the ranges go by.
             if let Err(refused) = unsafe { mapper.map(iova, range.start, range.len) } {
-                for (iova, len) in done {
-                    report(mapper.unmap(iova, len));
+                if !unmap_all(&*mapper, done) {
+                    // As when an attachment is dropped.
+                    state.register(mapper);
                 }
                 return Err(refused.into());
             }
             done.push((iova, range.len));
         }
-        let id = state.next_mapper;
-        state.next_mapper += 1;
-        state.mappers.push((id, mapper));
+        let id = state.register(mapper);
         Ok(Attachment { domain: self.clone(), id })
     }
 
-    /// The card's side of the domain, for cards made of software and for tests.
+    /// The card's side of the domain, for cards made of software and for tests. Whoever writes through
+    /// it is the card of HW-1, and everything that is said of memory there rests on what it does.
     #[must_use]
     pub fn bus(&self) -> Bus {
         Bus::new(self.shared.clone())
@@ -159,7 +171,7 @@ impl Domain {
     /// Makes a range visible to every card.
     ///
     /// # Safety
-    /// 1. The range stays mapped until `remove` returned `Ok`.
+    /// 1. The range stays mapped until `remove` returned `Ok`, for ever after [`AddError::Stuck`].
     /// 2. Its owner goes by HW-1.
     pub(crate) unsafe fn add(&self, start: NonNull<u8>, len: usize) -> Result<Iova, AddError> {
         let mut state = self.shared.state();
@@ -168,8 +180,13 @@ impl Domain {
             // SAFETY:
             // 1. and 2. are the caller's promise, word for word.
             if let Err(refused) = unsafe { mapper.map(iova, start, len) } {
+                let mut hidden = true;
                 for (_, earlier) in &state.mappers[..n] {
-                    report(earlier.unmap(iova, len));
+                    hidden &= unmap_all(&**earlier, [(iova, len)]);
+                }
+                if !hidden {
+                    // Its address is never used again.
+                    return Err(AddError::Stuck(refused));
                 }
                 state.addresses.give(iova, len as u64);
                 return Err(AddError::Refused(refused));
@@ -244,17 +261,11 @@ impl Drop for Attachment {
         let mut state = self.domain.shared.state();
         let Some(at) = state.mappers.iter().position(|(id, _)| *id == self.id) else { return };
         let (_, mapper) = state.mappers.swap_remove(at);
-        let ranges: Vec<(u64, usize)> = {
+        let ranges: Vec<(Iova, usize)> = {
             let map = self.domain.shared.visible.read().unwrap_or_else(PoisonError::into_inner);
-            map.iter().map(|(&iova, range)| (iova, range.len)).collect()
+            map.iter().map(|(&iova, range)| (Iova::new(iova as u32), range.len)).collect()
         };
-        let mut refused = false;
-        for (iova, len) in ranges {
-            let outcome = mapper.unmap(Iova::new(iova as u32), len);
-            refused |= outcome.is_err();
-            report(outcome);
-        }
-        if refused {
+        if !unmap_all(&*mapper, ranges) {
             // The card may still see something: keep the mapper among those that `remove` asks, so
             // that the memory is not freed under the card.
             state.mappers.push((self.id, mapper));
@@ -268,10 +279,16 @@ impl std::fmt::Debug for Attachment {
     }
 }
 
-fn report(outcome: Result<(), MapRefused>) {
-    if let Err(refused) = outcome {
-        log::error!("{refused}: {}; the memory will not be freed", refused.source);
+/// Takes ranges from a card; false if it may still see some of them.
+fn unmap_all(mapper: &dyn Mapper, ranges: impl IntoIterator<Item = (Iova, usize)>) -> bool {
+    let mut all = true;
+    for (iova, len) in ranges {
+        if let Err(refused) = mapper.unmap(iova, len) {
+            log::error!("{refused}: {}; the memory will not be freed", refused.source);
+            all = false;
+        }
     }
+    all
 }
 
 #[cfg(test)]
@@ -285,6 +302,10 @@ mod tests {
     struct Recorder {
         shown: Mutex<BTreeMap<u64, usize>>,
         limit: usize,
+        /// Where the last range lies for the program.
+        start: Mutex<Option<usize>>,
+        /// Refuses to take anything back.
+        stuck: bool,
     }
 
     impl Recorder {
@@ -296,17 +317,22 @@ mod tests {
     // SAFETY:
     // 1. No device stands behind it: nothing is ever made visible.
     unsafe impl Mapper for Recorder {
-        unsafe fn map(&self, iova: Iova, _: NonNull<u8>, len: usize) -> Result<(), MapRefused> {
+        unsafe fn map(&self, iova: Iova, start: NonNull<u8>, len: usize) -> Result<(), MapRefused> {
             let mut shown = self.shown.lock().expect("no test panics here");
             if shown.len() == self.limit {
                 let source = Error::from(ErrorKind::OutOfMemory);
                 return Err(MapRefused { iova: iova.as_u64(), len, memlock: Some(65_536), source });
             }
+            *self.start.lock().expect("no test panics here") = Some(start.as_ptr() as usize);
             assert!(shown.insert(iova.as_u64(), len).is_none(), "mapped twice");
             Ok(())
         }
 
         fn unmap(&self, iova: Iova, len: usize) -> Result<(), MapRefused> {
+            if self.stuck {
+                let source = Error::from(ErrorKind::Other);
+                return Err(MapRefused { iova: iova.as_u64(), len, memlock: None, source });
+            }
             let shown = self.shown.lock().expect("no test panics here").remove(&iova.as_u64());
             assert_eq!(shown, Some(len), "unmapped as it was mapped");
             Ok(())
@@ -349,5 +375,42 @@ mod tests {
         let mmu = Arc::new(Recorder { limit: 1, ..Recorder::default() });
         assert!(domain.attach(mmu.clone()).is_err());
         assert_eq!(mmu.shown(), 0, "what was mapped on the way is unmapped");
+    }
+
+    /// Whether the process has memory at this address.
+    fn is_there(start: usize) -> bool {
+        let at = start as u64;
+        let maps = std::fs::read_to_string("/proc/self/maps").expect("a Linux process");
+        let range = |line: &str| {
+            let (from, to) = line.split_once(' ')?.0.split_once('-')?;
+            Some(u64::from_str_radix(from, 16).ok()?..u64::from_str_radix(to, 16).ok()?)
+        };
+        maps.lines().filter_map(range).any(|range| range.contains(&at))
+    }
+
+    #[test]
+    fn memory_that_a_half_attached_card_may_see_is_not_freed() {
+        let domain = Domain::new();
+        let first = Pool::new(&domain, 2, 2048).expect("memory");
+        let _second = Pool::new(&domain, 2, 2048).expect("memory");
+        let mmu = Arc::new(Recorder { limit: 1, stuck: true, ..Recorder::default() });
+        assert!(domain.attach(mmu.clone()).is_err());
+        assert_eq!(mmu.shown(), 1, "it will not let go");
+        let start = mmu.start.lock().expect("not poisoned").expect("mapped");
+        drop(first);
+        assert!(is_there(start), "a card can still write it");
+    }
+
+    #[test]
+    fn a_region_that_one_of_two_cards_keeps_seeing_is_not_freed() {
+        let domain = Domain::new();
+        let keeps = Arc::new(Recorder { limit: 1, stuck: true, ..Recorder::default() });
+        let _keeps = domain.attach(keeps.clone()).expect("nothing to map yet");
+        let _full = domain.attach(Arc::new(Recorder::default())).expect("nothing to map yet");
+        assert!(Pool::new(&domain, 2, 2048).is_err(), "the second card sees nothing at all");
+        let at = *keeps.shown.lock().expect("not poisoned").keys().next().expect("one");
+        assert!(!domain.shared.state().addresses.is_free(at), "its address is never used again");
+        let start = keeps.start.lock().expect("not poisoned").take().expect("mapped");
+        assert!(is_there(start), "a card can still write it");
     }
 }

@@ -146,6 +146,13 @@ impl IovaAllocator {
 }
 
 #[cfg(test)]
+impl IovaAllocator {
+    pub(crate) fn is_free(&self, at: u64) -> bool {
+        self.free.range(..=at).next_back().is_some_and(|(_, &end)| at < end)
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

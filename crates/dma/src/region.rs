@@ -49,12 +49,18 @@ impl Region {
             .ok_or(RegionError::Size { count, len })?;
         let mapping = Mapping::anonymous(bytes)?;
         // SAFETY:
-        // 1. The mapping moves into the region below and is dropped only after `remove` succeeded.
+        // 1. The mapping moves into the region below and is dropped only after `remove` succeeded; it is
+        //    leaked after `Stuck`.
         // 2. Accessors exist only on Page, Buffer and DescArray, which go by HW-1.
         let iova = match unsafe { domain.add(mapping.start(), mapping.len()) } {
             Ok(iova) => iova,
             Err(AddError::Exhausted(e)) => return Err(e.into()),
             Err(AddError::Refused(e)) => return Err(e.into()),
+            Err(AddError::Stuck(e)) => {
+                log::error!("{} bytes leak on purpose: a card may still see them", mapping.len());
+                std::mem::forget(mapping);
+                return Err(e.into());
+            }
         };
         Ok(Region { domain: domain.clone(), iova, mapping: ManuallyDrop::new(mapping) })
     }

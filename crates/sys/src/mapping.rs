@@ -45,13 +45,14 @@ impl Mapping {
     /// # Errors
     /// The kernel's refusal. `len == 0` is refused as well.
     pub fn anonymous(len: usize) -> Result<Mapping, MappingError> {
-        if len >= HUGE_PAGE_LEN {
-            let rounded = len.next_multiple_of(HUGE_PAGE_LEN);
-            if let Ok(start) = map(rounded, MapFlags::HUGETLB) {
-                return Ok(Mapping { start, len: rounded, huge: true });
-            }
+        if let Some(rounded) = len.checked_next_multiple_of(HUGE_PAGE_LEN)
+            && len >= HUGE_PAGE_LEN
+            && let Ok(start) = map(rounded, MapFlags::HUGETLB)
+        {
+            return Ok(Mapping { start, len: rounded, huge: true });
         }
-        let rounded = len.next_multiple_of(PAGE_LEN);
+        // What cannot be rounded up is no multiple of a page: the kernel refuses it.
+        let rounded = len.checked_next_multiple_of(PAGE_LEN).unwrap_or(len);
         let start =
             map(rounded, MapFlags::empty()).map_err(|e| MappingError { len: rounded, source: e.into() })?;
         let mapping = Mapping { start, len: rounded, huge: false };
@@ -134,5 +135,6 @@ mod tests {
         assert!(Mapping::anonymous(0).is_err());
         let refused = Mapping::anonymous(1 << 60).expect_err("an exbibyte is not to be had");
         assert_eq!(refused.len, 1 << 60);
+        assert!(Mapping::anonymous(usize::MAX).is_err());
     }
 }
