@@ -213,7 +213,7 @@ impl Builder {
             COMPLETION_ENTRIES_MIN,
             COMPLETION_ENTRIES_MAX,
         )?;
-        let coalesce = self.pace.rx_coalesce.as_micros() as usize;
+        let coalesce = usize::try_from(self.pace.rx_coalesce.as_micros()).unwrap_or(usize::MAX);
         within("rx_coalesce in µs", coalesce, 0, RX_COALESCE_MAX.as_micros() as usize)?;
         within("tx_pages", self.tx_pages as usize, TX_PAGES_MIN as usize, TX_PAGES_MAX as usize)?;
         let now = self.clock.now();

@@ -2,7 +2,7 @@
 
 use crate::op::OpKey;
 use naio_stack::SocketId;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 /// The operations of one socket.
 #[derive(Debug, Default)]
@@ -55,39 +55,52 @@ fn take_out(list: &mut VecDeque<OpKey>, key: OpKey) -> Option<usize> {
     Some(at)
 }
 
-/// The sockets of a queue.
+/// The sockets of a queue, in a table by their index: they are looked up several times a turn.
 #[derive(Debug, Default)]
 pub(crate) struct SocketTable {
-    sockets: HashMap<SocketId, SocketOps>,
+    entries: Vec<Option<(SocketId, SocketOps)>>,
     /// To be looked at in the next turn, each once.
     dirty: Vec<SocketId>,
 }
 
 impl SocketTable {
     pub(crate) fn insert(&mut self, socket: SocketId) {
-        self.sockets.insert(socket, SocketOps::default());
+        self.put(socket, SocketOps::default());
     }
 
     /// A socket that is connected already.
     pub(crate) fn insert_connected(&mut self, socket: SocketId) {
-        self.sockets.insert(socket, SocketOps { connected: true, ..SocketOps::default() });
+        self.put(socket, SocketOps { connected: true, ..SocketOps::default() });
+    }
+
+    fn put(&mut self, socket: SocketId, ops: SocketOps) {
+        let index = socket.index();
+        if index >= self.entries.len() {
+            // Bounded by the stack's limit on sockets.
+            self.entries.resize_with(index + 1, || None);
+        }
+        self.entries[index] = Some((socket, ops));
     }
 
     pub(crate) fn remove(&mut self, socket: SocketId) -> Option<SocketOps> {
-        self.sockets.remove(&socket)
+        let entry = self.entries.get_mut(socket.index())?;
+        entry.take_if(|(id, _)| *id == socket).map(|(_, ops)| ops)
     }
 
     pub(crate) fn ops(&mut self, socket: SocketId) -> Option<&mut SocketOps> {
-        self.sockets.get_mut(&socket)
+        match self.entries.get_mut(socket.index()) {
+            Some(Some((id, ops))) if *id == socket => Some(ops),
+            _ => None,
+        }
     }
 
     pub(crate) fn ids(&self) -> Vec<SocketId> {
-        self.sockets.keys().copied().collect()
+        self.entries.iter().flatten().map(|(id, _)| *id).collect()
     }
 
     /// Puts the socket on the list of those to look at.
     pub(crate) fn touch(&mut self, socket: SocketId) {
-        if let Some(ops) = self.sockets.get_mut(&socket)
+        if let Some(ops) = self.ops(socket)
             && !ops.dirty
         {
             ops.dirty = true;
@@ -97,11 +110,12 @@ impl SocketTable {
 
     /// Moves the list of sockets to look at into `list`.
     pub(crate) fn take_dirty(&mut self, list: &mut Vec<SocketId>) {
-        for socket in &self.dirty {
-            if let Some(ops) = self.sockets.get_mut(socket) {
+        let from = list.len();
+        list.append(&mut self.dirty);
+        for socket in &list[from..] {
+            if let Some(ops) = self.ops(*socket) {
                 ops.dirty = false;
             }
         }
-        list.append(&mut self.dirty);
     }
 }

@@ -10,6 +10,15 @@ use std::net::SocketAddr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SocketId(pub(crate) Name);
 
+impl SocketId {
+    /// A small number that no other socket of the same stack has at the same time: to index a table
+    /// with. A later socket may have it again, so compare the whole name as well.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.0.index as usize
+    }
+}
+
 /// Names a listener, like [`SocketId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ListenerId(pub(crate) Name);
