@@ -108,7 +108,7 @@ pub(crate) fn joined_with(
 ) -> (EventQueue, Peer, Wire) {
     let (ours, theirs) = (Domain::new(), Domain::new());
     let (a, b, wire) = Wire::pair(&ours, &theirs, options);
-    let pace = Pace { rx_coalesce: Duration::ZERO, yield_when_empty: true };
+    let pace = Pace { rx_coalesce: Duration::ZERO, yield_when_empty: false };
     let time = Arc::new(AtomicU64::new(0));
     let queue = change(Builder::new("10.0.0.1/24".parse().expect("an address")))
         .completion_entries(entries)
