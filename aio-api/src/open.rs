@@ -205,8 +205,14 @@ mod model {
         let mut mac = silicon.mac;
         mac[5] = end;
         let checks = Checks::Light;
-        let silicon =
-            Options { mac, checks, autoneg: AUTONEG, seed: settings.seed, clock: Clock::Monotonic, ..silicon };
+        let silicon = Options {
+            mac,
+            checks,
+            autoneg: AUTONEG,
+            seed: settings.seed,
+            clock: Clock::Monotonic,
+            ..silicon
+        };
         let made = if settings.loss == 0 {
             Model::new(silicon, domain, wire)
         } else {

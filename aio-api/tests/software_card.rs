@@ -1,7 +1,7 @@
 //! Two event queues over two cards in software, opened by name: driver, rings, wire and both stacks are real.
 #![cfg(feature = "model")]
 
-use aio_api::{Builder, BuildError, EventQueue, Kind, OpenError, RecvOptions, SocketOptions, Wait};
+use aio_api::{BuildError, Builder, EventQueue, Kind, OpenError, RecvOptions, SocketOptions, Wait};
 use std::thread;
 use std::time::Duration;
 
