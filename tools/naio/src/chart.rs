@@ -14,8 +14,8 @@ use std::path::Path;
 const SIZE: (u32, u32) = (960, 720);
 /// The name under which the font is known to the drawing library.
 const FONT: &str = "sans-serif";
-/// Room above the highest point, as a factor.
-const HEADROOM: f64 = 1.25;
+/// Room above the highest point, as a factor: the legend stands there.
+const HEADROOM: f64 = 1.5;
 /// Blue and orange that people who see no red or green can tell apart (Okabe and Ito).
 const ASYNCHRONOUS: RGBColor = RGBColor(0x00, 0x72, 0xb2);
 const SYNCHRONOUS: RGBColor = RGBColor(0xd5, 0x5e, 0x00);
@@ -70,6 +70,7 @@ fn panel<B: DrawingBackend>(
         .disable_x_mesh()
         .x_labels(runs.min(20) as usize + 2)
         .x_label_formatter(&|run| if run.fract() == 0.0 { format!("{run:.0}") } else { String::new() })
+        .y_label_formatter(&|figure| short(*figure))
         .x_desc("run")
         .y_desc(unit)
         .label_style((FONT, 15))
@@ -95,4 +96,20 @@ fn panel<B: DrawingBackend>(
         .label_font((FONT, 15))
         .draw()
         .map_err(told)
+}
+
+/// A figure without zeros at its end.
+fn short(figure: f64) -> String {
+    let text = format!("{figure:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::short;
+
+    #[test]
+    fn labels_keep_their_whole_zeros_only() {
+        assert_eq!([0.0, 100.0, 0.25, 12.5].map(short), ["0", "100", "0.25", "12.5"]);
+    }
 }

@@ -22,14 +22,14 @@ use std::{env, fs, io};
 /// The measured side's address.
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);
 /// Payload of a run, and of a run over a wire that loses frames.
-const SIZE: Size = Size(128 * MIB);
-const SIZE_LOSSY: Size = Size(2 * MIB);
+const SIZE: Size = Size(256 * MIB);
+const SIZE_LOSSY: Size = Size(MIB / 2);
 /// Runs that are believed to be meant.
 const RUNS_MAX: u32 = 1000;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Payload of one run; 128MiB, or 2MiB with --loss.
+    /// Payload of one run; 256MiB, or 512KiB with --loss.
     #[arg(long)]
     size: Option<Size>,
     /// Measured runs of each arm.
@@ -232,7 +232,7 @@ impl Side {
         let mut done = Vec::new();
         loop {
             transfer::wait(&mut self.queue, &mut done)?;
-            for done in done.drain(..).filter(|done| done.kind == Kind::Connect) {
+            if let Some(done) = done.drain(..).find(|done| done.kind == Kind::Connect) {
                 done.result.map_err(|error| Failure::Operation("the connect", error))?;
                 return Ok(socket);
             }
