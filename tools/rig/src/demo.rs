@@ -1,4 +1,4 @@
-//! `cargo demo`: one small receive experiment in the rig, for somebody who has just cloned the repository. Installs
+//! `cargo rig demo`: one small receive experiment in the rig, for somebody who has just cloned the repository. Installs
 //! nothing; says what is missing and which command would bring it.
 
 use crate::arm::{Arm, CARD, Experiment, PEER_CARD, REMOTE, THERE};

@@ -79,7 +79,7 @@ fn main() -> ExitCode {
     let paths = Paths::of_workspace();
     let result = match Arguments::parse().command {
         Verb::Setup => {
-            ready(&paths).map(|_| say("the rig is ready: cargo rig test, cargo rig shell, cargo demo"))
+            ready(&paths).map(|_| say("the rig is ready: cargo rig test, cargo rig shell, cargo rig demo"))
         }
         Verb::Test { arguments } => return test(&paths, &arguments),
         Verb::Compare(arguments) => run_compare(&paths, &arguments),
@@ -174,7 +174,7 @@ fn run_demo(paths: &Paths) -> Result<(), Failure> {
         let what = format!("the demonstration runs in the QEMU rig, and that lacks: {}", missing.join(", "));
         return Err(failure(
             what,
-            "run `cargo rig setup` (with root it installs packages), then `cargo demo`",
+            "run `cargo rig setup` (with root it installs packages), then `cargo rig demo`",
         ));
     }
     let (parts, _lock) = ready(paths)?;
