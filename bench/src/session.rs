@@ -229,30 +229,30 @@ impl Session {
 }
 
 fn open_queue(arguments: &CardArguments) -> Result<EventQueue, Failure> {
-        let rx_coalesce = Duration::from_micros(arguments.coalesce_us);
-        let pace = Pace { rx_coalesce, yield_when_empty: !arguments.no_yield };
-        let (rx_ring, tx_ring, rx_spare) = (arguments.rx_ring, arguments.tx_ring, arguments.rx_spare);
-        let card = CardOptions { rx_ring, tx_ring, rx_spare, ..CardOptions::default() };
-        let builder = if arguments.dhcp { Builder::dhcp() } else { Builder::new(arguments.address) };
-        let mut builder = builder.pace(pace).card(card);
-        if let Some(ipv6) = &arguments.ipv6 {
-            builder = builder.ipv6(ipv6.config());
-        }
-        if let Some(pages) = arguments.tx_pages {
-            builder = builder.tx_pages(pages);
-        }
-        if let Some(gateway) = arguments.gateway {
-            builder = builder.gateway(gateway);
-        }
-        if let Some(sockets) = arguments.sockets_max {
-            builder = builder.sockets_max(sockets);
-        }
-        if let Some(operations) = arguments.operations_max {
-            builder = builder.completion_entries(operations);
-        }
-        builder
-            .open(&arguments.device)
-            .map_err(|source| Failure::Open { device: arguments.device.clone(), source })
+    let rx_coalesce = Duration::from_micros(arguments.coalesce_us);
+    let pace = Pace { rx_coalesce, yield_when_empty: !arguments.no_yield };
+    let (rx_ring, tx_ring, rx_spare) = (arguments.rx_ring, arguments.tx_ring, arguments.rx_spare);
+    let card = CardOptions { rx_ring, tx_ring, rx_spare, ..CardOptions::default() };
+    let builder = if arguments.dhcp { Builder::dhcp() } else { Builder::new(arguments.address) };
+    let mut builder = builder.pace(pace).card(card);
+    if let Some(ipv6) = &arguments.ipv6 {
+        builder = builder.ipv6(ipv6.config());
+    }
+    if let Some(pages) = arguments.tx_pages {
+        builder = builder.tx_pages(pages);
+    }
+    if let Some(gateway) = arguments.gateway {
+        builder = builder.gateway(gateway);
+    }
+    if let Some(sockets) = arguments.sockets_max {
+        builder = builder.sockets_max(sockets);
+    }
+    if let Some(operations) = arguments.operations_max {
+        builder = builder.completion_entries(operations);
+    }
+    builder
+        .open(&arguments.device)
+        .map_err(|source| Failure::Open { device: arguments.device.clone(), source })
 }
 
 /// Logs to standard error what `NAIO_LOG` asks for (`debug`, `naio_stack=debug`), nothing without it.
