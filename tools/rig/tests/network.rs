@@ -31,7 +31,8 @@ static GUEST: Shared<Outcome> = Shared::new();
 fn guest() -> Option<&'static Outcome> {
     GUEST.outcome(|| {
         let script = [prepare(), ipv6(), datagrams(), short_of_pages(), dhcp()].concat();
-        Rig::ready().boot(&Machine::with_peer(Iommu::Translated), &script)
+        let machine = Machine { ipv6: true, ..Machine::with_peer(Iommu::Translated) };
+        Rig::ready().boot(&machine, &script)
     })
 }
 
