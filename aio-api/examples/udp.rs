@@ -9,6 +9,8 @@ use std::error::Error;
 
 /// Datagrams that may be under way at a time.
 const RECEIVES: usize = 16;
+/// The longest that is answered; beyond the MTU they come and go in fragments.
+const DATAGRAM_MAX: usize = 16 << 10;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -18,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut queue = Builder::new(address.parse()?).open(&device)?;
     let socket = queue.udp_bind(port.parse()?)?;
-    for buffer in queue.buffers(RECEIVES, 2048)? {
+    for buffer in queue.buffers(RECEIVES, DATAGRAM_MAX)? {
         queue.recv_from(socket, buffer, 0)?;
     }
     println!("listening on port {port}");

@@ -246,6 +246,7 @@ impl Builder {
             now,
             last_burst: None,
             next_health: now,
+            logged_link: None,
         })
     }
 }

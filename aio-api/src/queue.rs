@@ -49,6 +49,8 @@ pub struct EventQueue {
     /// When the last turn that found frames ended, if more are to be expected.
     pub(crate) last_burst: Option<Time>,
     pub(crate) next_health: Time,
+    /// The link that the log knows of.
+    pub(crate) logged_link: Option<Link>,
 }
 
 impl EventQueue {

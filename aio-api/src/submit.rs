@@ -260,6 +260,7 @@ impl EventQueue {
         let limit = self.ops.limit();
         if self.ops.places() + self.completed.len() + places > limit {
             self.counters.refused_full += 1;
+            log::debug!("refused: {limit} operations are outstanding or uncollected");
             return Err(SubmitReason::QueueFull { limit });
         }
         Ok(())

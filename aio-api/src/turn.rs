@@ -122,6 +122,10 @@ impl EventQueue {
         match nic.health() {
             Health::Alive => {
                 let link = nic.link();
+                if self.logged_link != Some(link) {
+                    self.logged_link = Some(link);
+                    log::info!("link: {link:?}");
+                }
                 self.progress_link(link);
             }
             Health::Gone => self.go_down("the network card does not answer any more"),

@@ -23,6 +23,9 @@ pub enum Failure {
         /// Why.
         source: BuildError,
     },
+    /// The network gives us no address.
+    #[error("{0}")]
+    NoAddress(&'static str),
     /// The queue refused a submission; the text names the limit.
     #[error("{0}")]
     Submit(String),
@@ -109,6 +112,10 @@ impl Failure {
                 Some("the card was unbound or unplugged: bind it to vfio-pci again, then start again".into())
             }
             Failure::Submit(_) => Some("--help lists the flags that set the queue's limits".into()),
+            Failure::NoAddress(_) => Some(
+                "is the cable in the right network? --address and --ipv6 ADDRESS/LENGTH need no server"
+                    .into(),
+            ),
             Failure::Usage(_) => Some("--help says what each flag takes".into()),
             Failure::Operation { .. }
             | Failure::Silence { .. }

@@ -2,6 +2,7 @@
 //!
 //! Receives flags, hands on completions. Which bytes move is the programs' own business.
 
+use crate::address::{self, Ipv6Choice};
 use crate::failure::Failure;
 use aio_api::{
     Builder, CardOptions, Cidr, Completion, EventQueue, Kind, Link, OpKey, Pace, SocketId, SocketOptions,
@@ -20,6 +21,8 @@ const CONNECT: u64 = u64::MAX;
 const CLOSE: u64 = u64::MAX - 1;
 const LINGER: u64 = u64::MAX - 2;
 const LINK: u64 = u64::MAX - 3;
+/// What to log: filters as `env_logger` reads them.
+const LOG_VARIABLE: &str = "NAIO_LOG";
 
 /// The card, the address, and the limits of the queue.
 #[derive(Debug, Clone, clap::Args)]
@@ -30,15 +33,28 @@ pub struct CardArguments {
     /// Address of this side and length of the network's prefix.
     #[arg(long, default_value = "10.9.0.2/24")]
     pub address: Cidr,
+    /// Ask for the address by DHCP, and wait until it comes.
+    #[arg(long, conflicts_with_all = ["address", "gateway"])]
+    pub dhcp: bool,
     /// Router for other networks.
     #[arg(long)]
     pub gateway: Option<Ipv4Addr>,
+    /// IPv6 as well: `auto` forms addresses from what routers advertise, fd00:9::2/64 is used as it is. Waits until
+    /// there is one.
+    #[arg(long, value_name = "auto|ADDRESS/LENGTH")]
+    pub ipv6: Option<Ipv6Choice>,
     /// Receive descriptors of the card, 80 to 4096.
     #[arg(long)]
     pub rx_ring: Option<u32>,
     /// Transmit descriptors of the card, 80 to 4096.
     #[arg(long)]
     pub tx_ring: Option<u32>,
+    /// Receive pages beyond those in the ring: frames that may be held above the driver.
+    #[arg(long)]
+    pub rx_spare: Option<u32>,
+    /// Transmit pages: packets larger than a header that may be under way at a time, 4 to 65536.
+    #[arg(long)]
+    pub tx_pages: Option<u32>,
     /// Microseconds that frames may gather under load.
     #[arg(long, default_value_t = 50)]
     pub coalesce_us: u64,
@@ -93,25 +109,16 @@ impl Session {
     /// Changes of the link are told on standard error from here on.
     ///
     /// # Errors
-    /// [`Failure::Open`].
+    /// [`Failure::Open`], or the network gives no address.
     pub fn open(arguments: &CardArguments, peer: &str) -> Result<Session, Failure> {
-        let rx_coalesce = Duration::from_micros(arguments.coalesce_us);
-        let pace = Pace { rx_coalesce, yield_when_empty: !arguments.no_yield };
-        let card =
-            CardOptions { rx_ring: arguments.rx_ring, tx_ring: arguments.tx_ring, ..CardOptions::default() };
-        let mut builder = Builder::new(arguments.address).pace(pace).card(card);
-        if let Some(gateway) = arguments.gateway {
-            builder = builder.gateway(gateway);
+        log_as_asked();
+        let mut queue = open_queue(arguments)?;
+        if arguments.dhcp {
+            address::await_lease(&mut queue)?;
         }
-        if let Some(sockets) = arguments.sockets_max {
-            builder = builder.sockets_max(sockets);
+        if let Some(ipv6) = &arguments.ipv6 {
+            address::await_ipv6(&mut queue, ipv6)?;
         }
-        if let Some(operations) = arguments.operations_max {
-            builder = builder.completion_entries(operations);
-        }
-        let mut queue = builder
-            .open(&arguments.device)
-            .map_err(|source| Failure::Open { device: arguments.device.clone(), source })?;
         let watch = Some(queue.watch_link(LINK).map_err(Failure::submit)?);
         let link = queue.link();
         Ok(Session {
@@ -219,4 +226,39 @@ impl Session {
         }
         Ok(())
     }
+}
+
+fn open_queue(arguments: &CardArguments) -> Result<EventQueue, Failure> {
+    let rx_coalesce = Duration::from_micros(arguments.coalesce_us);
+    let pace = Pace { rx_coalesce, yield_when_empty: !arguments.no_yield };
+    let (rx_ring, tx_ring, rx_spare) = (arguments.rx_ring, arguments.tx_ring, arguments.rx_spare);
+    let card = CardOptions { rx_ring, tx_ring, rx_spare, ..CardOptions::default() };
+    let builder = if arguments.dhcp { Builder::dhcp() } else { Builder::new(arguments.address) };
+    let mut builder = builder.pace(pace).card(card);
+    if let Some(ipv6) = &arguments.ipv6 {
+        builder = builder.ipv6(ipv6.config());
+    }
+    if let Some(pages) = arguments.tx_pages {
+        builder = builder.tx_pages(pages);
+    }
+    if let Some(gateway) = arguments.gateway {
+        builder = builder.gateway(gateway);
+    }
+    if let Some(sockets) = arguments.sockets_max {
+        builder = builder.sockets_max(sockets);
+    }
+    if let Some(operations) = arguments.operations_max {
+        builder = builder.completion_entries(operations);
+    }
+    builder
+        .open(&arguments.device)
+        .map_err(|source| Failure::Open { device: arguments.device.clone(), source })
+}
+
+/// Logs to standard error what `NAIO_LOG` asks for (`debug`, `naio_stack=debug`), nothing without it.
+fn log_as_asked() {
+    let mut logger = env_logger::Builder::new();
+    logger.filter_level(log::LevelFilter::Off).parse_env(LOG_VARIABLE);
+    // A second session of a process keeps the logger of the first.
+    let _ = logger.try_init();
 }

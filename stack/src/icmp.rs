@@ -156,6 +156,9 @@ impl Stack {
         };
         if connecting {
             self.counters.icmp_ended += 1;
+            if let Some(key) = self.flows.at(index).and_then(|flow| flow.key) {
+                log::debug!("connection to {:?}, says the network: {failure}", key.remote());
+            }
             self.break_off(index, Some(failure));
         }
         true

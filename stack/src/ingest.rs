@@ -235,6 +235,9 @@ impl Stack {
                     let failure = if before == State::SynSent { Failure::Refused } else { Failure::Reset };
                     flow.failure = flow.failure.or(Some(failure));
                     self.counters.resets += 1;
+                    if let Some(key) = flow.key {
+                        log::debug!("connection to {:?}: {failure}", key.remote());
+                    }
                 }
                 self.finish(index);
                 return false;
@@ -328,6 +331,7 @@ impl Stack {
     ) {
         if self.listeners.at(at).is_none_or(listen::Listener::is_full) {
             self.counters.drop_tcp_backlog += 1;
+            self.tell_full(at, "its backlog");
             return;
         }
         let (local, remote) = (packet.ends.destination(), packet.ends.source());
@@ -337,6 +341,7 @@ impl Stack {
         };
         let Some(name) = self.insert_flow(self.config.accepted, Owner::Listener(at)) else {
             self.counters.drop_tcp_sockets += 1;
+            self.tell_full(at, "the table of sockets");
             return;
         };
         let (now, index) = (self.now, name.index);

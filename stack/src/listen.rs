@@ -17,6 +17,8 @@ pub(crate) struct Listener {
     pub(crate) embryonic: usize,
     /// Established ones, oldest first.
     pub(crate) queue: VecDeque<u32>,
+    /// The log has said that SYNs are dropped: peers decide how many, the counters say how many.
+    told: bool,
 }
 
 impl Listener {
@@ -39,6 +41,15 @@ pub(crate) fn find(listeners: &Slab<Listener>, port: u16) -> Option<u32> {
 }
 
 impl Stack {
+    /// Says that a listener's SYNs are dropped, the first time that it happens to it.
+    #[cold]
+    pub(crate) fn tell_full(&mut self, at: u32, what: &str) {
+        if let Some(listener) = self.listeners.at_mut(at).filter(|listener| !listener.told) {
+            listener.told = true;
+            log::info!("port {}: SYNs are dropped while {what} is full", listener.port);
+        }
+    }
+
     /// Accepts connections on `port`: at most `backlog` that are not yet accepted, in whatever state.
     /// Further SYNs are dropped and counted; their senders repeat them.
     ///
@@ -51,7 +62,7 @@ impl Stack {
         if backlog == 0 {
             return Err(ListenError::Backlog);
         }
-        let listener = Listener { port, backlog, embryonic: 0, queue: VecDeque::new() };
+        let listener = Listener { port, backlog, embryonic: 0, queue: VecDeque::new(), told: false };
         self.listeners.insert(listener).map(ListenerId).ok_or(ListenError::TooMany)
     }
 

@@ -151,6 +151,8 @@ impl Neighbors {
                 if *tries >= self.tries_max {
                     entry.state = State::Failed { until: now.after(self.retry) };
                     counters.neighbors_failed += 1;
+                    // Whoever makes us answer invented addresses decides how often: not above debug.
+                    log::debug!("neighbour {} does not answer", address_of(address));
                     self.changed = true;
                     continue;
                 }

@@ -27,6 +27,8 @@ const ACCEPT: u64 = u64::MAX / 2;
 ///   other$ sync-echo --remote 10.9.0.2:5003
 ///
 /// Serves until it is ended, or until --connections have come and gone; then it says what that cost.
+///
+/// NAIO_LOG=debug in the environment logs on standard error what the stack decides.
 #[derive(Debug, Parser)]
 #[command(version, verbatim_doc_comment)]
 struct Arguments {

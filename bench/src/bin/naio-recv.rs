@@ -36,6 +36,8 @@ const RECEIVE: u64 = 2;
 /// The card must be bound to vfio-pci; a wrong state of the machine is explained. Root is needed only for what
 /// VFIO needs it for: the group's device file and locked memory. Compare the figures with sync-recv's over the
 /// same cable. Without --sha256 nothing looks at the bytes.
+///
+/// NAIO_LOG=debug in the environment logs on standard error what the stack decides.
 #[derive(Debug, Parser)]
 #[command(version, verbatim_doc_comment)]
 struct Arguments {

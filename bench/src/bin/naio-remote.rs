@@ -27,7 +27,7 @@ use std::sync::mpsc;
 #[derive(Debug, Parser)]
 #[command(version, verbatim_doc_comment)]
 struct Arguments {
-    /// Address to listen on.
+    /// Address to listen on; `::` takes IPv6 and IPv4.
     #[arg(long, default_value = "0.0.0.0")]
     listen: IpAddr,
     /// TCP port that answers a request with payload; 0 takes a free one and prints it.

@@ -16,6 +16,8 @@ use std::process::ExitCode;
 ///
 /// Compare the figures with sync-send's over the same cable. The time ends when the remote has said on every
 /// connection how much it read. Without --sha256 nothing looks at the bytes.
+///
+/// NAIO_LOG=debug in the environment logs on standard error what the stack decides.
 #[derive(Debug, Parser)]
 #[command(version, verbatim_doc_comment)]
 struct Arguments {

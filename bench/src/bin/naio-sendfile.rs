@@ -16,6 +16,8 @@ use std::process::ExitCode;
 ///
 /// Each connection sends its share of --size, beginning at the start of the file and repeating it. Compare the
 /// figures with sync-sendfile's over the same cable. Without --sha256 nothing looks at the bytes.
+///
+/// NAIO_LOG=debug in the environment logs on standard error what the stack decides.
 #[derive(Debug, Parser)]
 #[command(version, verbatim_doc_comment)]
 struct Arguments {

@@ -24,6 +24,8 @@ const CHUNK: usize = 1 << 16;
 /// How long the answer to a datagram may take, and how often one is sent.
 const DATAGRAM_LIMIT: Duration = Duration::from_secs(1);
 const DATAGRAM_TRIES: u32 = 10;
+/// Most payload of a datagram over IPv4 (RFC 768, RFC 791): 65 535 with both headers.
+const DATAGRAM_MAX: i64 = 65_535 - 28;
 /// Connections that are believed to be meant.
 const CONNECTIONS_MAX: u64 = 100_000;
 
@@ -49,6 +51,10 @@ struct Arguments {
     /// Datagrams to be sent to the same port, one after the other, when the connections are over.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=CONNECTIONS_MAX))]
     datagrams: u64,
+    /// Bytes of the datagrams, in turn; those beyond the MTU travel in fragments.
+    #[arg(long, value_delimiter = ',', default_value = "499",
+          value_parser = clap::value_parser!(u16).range(1..=DATAGRAM_MAX))]
+    datagram_sizes: Vec<u16>,
     #[command(flatten)]
     output: OutputArguments,
 }
@@ -78,10 +84,13 @@ fn run(arguments: &Arguments) -> Result<Report, Failure> {
             .and_then(|()| end(stream))
             .map_err(Failure::io(format!("held connection {seed}")))?;
     }
-    datagrams(remote, arguments.datagrams).map_err(Failure::io("a datagram"))?;
+    let sizes = arguments.datagram_sizes.iter().cycle().map(|size| usize::from(*size));
+    let sizes: Vec<usize> = sizes.take(arguments.datagrams as usize).collect();
+    datagrams(remote, &sizes).map_err(Failure::io("a datagram"))?;
     let usage = Snapshot::take().since(&before);
-    let messages = 2 * arguments.held + arguments.churn + arguments.datagrams;
-    let mut report = Report::new("sync-echo", messages * MESSAGE_LEN + bulk_bytes, &usage);
+    let messages = 2 * arguments.held + arguments.churn;
+    let datagram_bytes = sizes.iter().sum::<usize>() as u64;
+    let mut report = Report::new("sync-echo", messages * MESSAGE_LEN + datagram_bytes + bulk_bytes, &usage);
     report.calls = arguments.held + arguments.churn + u64::from(bulk_bytes > 0);
     Ok(report)
 }
@@ -135,14 +144,14 @@ fn bulk(remote: SocketAddr, total: u64) -> io::Result<()> {
 }
 
 /// Sends each datagram until its answer comes: the network may lose them.
-fn datagrams(remote: SocketAddr, count: u64) -> io::Result<()> {
+fn datagrams(remote: SocketAddr, sizes: &[usize]) -> io::Result<()> {
     let local = if remote.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let socket = UdpSocket::bind(local)?;
     socket.connect(remote)?;
     socket.set_read_timeout(Some(DATAGRAM_LIMIT))?;
-    let mut answer = [0; MESSAGE_LEN as usize + 1];
-    for seed in 0..count {
-        let message = bytes(&mut fastrand::Rng::with_seed(seed), MESSAGE_LEN as usize);
+    let mut answer = vec![0; DATAGRAM_MAX as usize + 1];
+    for (seed, len) in sizes.iter().enumerate() {
+        let message = bytes(&mut fastrand::Rng::with_seed(seed as u64), *len);
         let answered = (0..DATAGRAM_TRIES).any(|_| {
             let arrived = socket.send(&message).and_then(|_| socket.recv(&mut answer));
             arrived.is_ok_and(|len| answer[..len] == message[..])
@@ -150,7 +159,7 @@ fn datagrams(remote: SocketAddr, count: u64) -> io::Result<()> {
         if !answered {
             return Err(io::Error::new(
                 io::ErrorKind::TimedOut,
-                format!("no right answer to datagram {seed}"),
+                format!("no right answer to datagram {seed} of {len} bytes"),
             ));
         }
     }

@@ -67,9 +67,9 @@ in_peer() {
     nsenter -t $PEER_PID -n "$@"
 }
 
-# serve: starts naio-remote on the peer, as REMOTE_PID, and waits until it listens.
+# serve [FLAGS...]: starts naio-remote on the peer, as REMOTE_PID, and waits until it listens.
 serve() {
-    nsenter -t $PEER_PID -n naio-remote > /tmp/remote.log 2>&1 &
+    nsenter -t $PEER_PID -n naio-remote "$@" > /tmp/remote.log 2>&1 &
     REMOTE_PID=$!
     tries=0
     until grep -q listening /tmp/remote.log; do

@@ -98,6 +98,8 @@ pub struct Machine {
     /// Whether the guest's clock counts its instructions, so that a run with both ends inside repeats. Only with
     /// one vCPU: with two, QEMU 7.2 hangs.
     pub icount: bool,
+    /// Whether the guest's kernel speaks IPv6. Without it, no frame is on the wire that nobody asked for.
+    pub ipv6: bool,
 }
 
 impl Machine {
@@ -112,14 +114,14 @@ impl Machine {
     #[must_use]
     pub fn on_tap(iommu: Iommu) -> Self {
         let card = Card { slot: 2, behind_bridge: false, model: E1000, wire: Wire::Tap };
-        Self { iommu, cards: vec![card], vcpus: 1, counting: false, icount: false }
+        Self { iommu, cards: vec![card], vcpus: 1, counting: false, icount: false, ipv6: false }
     }
 
     /// The card under test and a peer's card, connected inside QEMU.
     #[must_use]
     pub fn with_peer(iommu: Iommu) -> Self {
         let card = |slot| Card { slot, behind_bridge: false, model: E1000, wire: Wire::Hub(1) };
-        Self { iommu, cards: vec![card(2), card(3)], vcpus: 1, counting: false, icount: false }
+        Self { iommu, cards: vec![card(2), card(3)], vcpus: 1, counting: false, icount: false, ipv6: false }
     }
 }
 
@@ -287,7 +289,10 @@ fn command(boot: &Boot<'_>, logs: &Path) -> Result<Command, BootError> {
     // twice as slow as it is.
     command.args(["-cpu", "max,-erms", "-m", "512", "-smp", &machine.vcpus.to_string()]);
     command.args(["-nodefaults", "-no-reboot", "-device", "isa-debug-exit,iobase=0x501,iosize=1"]);
-    let mut append = "console=ttyS0 panic=-1 quiet ipv6.disable=1".to_owned();
+    let mut append = "console=ttyS0 panic=-1 quiet".to_owned();
+    if !machine.ipv6 {
+        append.push_str(" ipv6.disable=1");
+    }
     if machine.iommu != Iommu::Absent {
         // Without interrupt remapping vfio's type1 driver refuses the group.
         command.args(["-device", "intel-iommu,intremap=on"]);

@@ -29,8 +29,7 @@ fn known_instructions_are_counted_as_they_are() {
 
     let script = "step first 30 calibrate\nstep second 30 calibrate\nexit 0\n".to_owned();
     let job = Job { script, others: vec![("calibrate", program)], ..Job::default() };
-    let machine =
-        Machine { iommu: Iommu::Absent, cards: Vec::new(), vcpus: 1, counting: true, icount: false };
+    let machine = Machine { counting: true, cards: Vec::new(), ..Machine::with_peer(Iommu::Absent) };
     let boot =
         Boot { paths: &rig.paths, parts: &rig.parts, machine: &machine, job: &job, wire: None, limit: LIMIT };
     let outcome = qemu::boot(&boot, &mut |_| {}).unwrap_or_else(|e| panic!("{e}"));
