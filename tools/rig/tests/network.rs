@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{BIG_STEP, Rig, Shared, assert_clear_error, assert_report, naio_on_card, prepare_two_cards};
+use common::{BIG_STEP, Rig, Shared, assert_clear_error, assert_report, prepare_two_cards};
 use naio_rig::arm::{CARD, HERE, HERE_HOST, REMOTE, SINK};
 use naio_rig::qemu::{Iommu, Machine, Outcome};
 
