@@ -56,7 +56,8 @@ pub enum ResolveError {
     /// No name server is known.
     #[error("no name server is known")]
     NoServer,
-    /// As many as `Config::dns_queries_max` are under way, or no port is free.
+    /// As many as `Config::dns_queries_max` are under way or have outcomes that nobody has fetched, or
+    /// no port is free.
     #[error("too many queries are under way")]
     TooMany,
 }
@@ -150,7 +151,8 @@ impl Stack {
         if self.dns.servers.is_empty() {
             return Err(ResolveError::NoServer);
         }
-        if self.dns.queries.is_full() {
+        // Outcomes that nobody fetches count as well, or they would pile up.
+        if self.dns.queries.is_full() || self.dns.outcomes.len() >= self.config.dns_queries_max {
             return Err(ResolveError::TooMany);
         }
         let socket = self.udp_bind(0).map_err(|_| ResolveError::TooMany)?;

@@ -198,3 +198,17 @@ fn no_bytes_make_it_panic_or_hang() {
         }
     }
 }
+
+#[test]
+fn outcomes_that_nobody_fetches_do_not_pile_up() {
+    let mut bench = bench();
+    for _ in 0..16 {
+        bench.stack.resolve("host", Lookup::Ipv4).expect("room for sixteen");
+    }
+    bench.wait_ms(20_000);
+    assert_eq!(bench.stack.resolve("host", Lookup::Ipv4), Err(ResolveError::TooMany));
+    let mut out = Vec::new();
+    bench.stack.resolved(&mut out);
+    assert_eq!(out.len(), 16);
+    bench.stack.resolve("host", Lookup::Ipv4).expect("room again");
+}
