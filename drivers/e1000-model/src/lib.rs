@@ -26,6 +26,7 @@
 //! It never trusts a byte of the driver's memory, and touches it only through [`naio_dma::Bus`].
 #![forbid(unsafe_code)]
 
+mod card;
 mod core;
 mod eeprom;
 pub mod faults;
@@ -46,8 +47,9 @@ pub mod violation;
 mod watch;
 pub mod wire;
 
+pub use card::{Card, Register, advance_together};
 pub use eeprom::{CHECKSUM, EepromKind};
-pub use model::{Card, Model, ModelError, Options, Tail, advance_together};
+pub use model::{Model, ModelError, Options, Tail};
 pub use phy::{Partner, Speed};
 pub use quirks::{Profile, Quirks};
 pub use violation::{Violation, Wrong};

@@ -3,6 +3,7 @@
 //!
 //! Hands on constants and pure functions of an offset. It never holds a value.
 
+pub mod names;
 pub(crate) mod plain;
 
 /// Bytes of the register window (8254x SDM 4.1).

@@ -85,6 +85,13 @@ impl Stats {
         self.counts.get(index(offset)?).copied()
     }
 
+    /// What a read of this register would give, without its side effect; `None` if there is none.
+    pub(crate) fn peek_word(&self, offset: u32) -> Option<u32> {
+        let n = index(offset).filter(|n| self.present[*n])?;
+        let high = n > 0 && is_pair(n - 1);
+        Some(if high { (self.counts[n - 1] >> 32) as u32 } else { self.counts[n] as u32 })
+    }
+
     /// Reads a register with its side effect; `None` if this part has no such counter.
     pub(crate) fn read(&mut self, offset: u32) -> Option<u32> {
         let n = index(offset)?;

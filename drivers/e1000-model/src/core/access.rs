@@ -46,7 +46,7 @@ impl Core {
             IMS => self.irq.mask(),
             IMC => 0,
             ITR if later => self.irq.itr(),
-            PBA => self.reg(PBA) | (self.part.packet_buffer_kb().saturating_sub(self.reg(PBA))) << 16,
+            PBA => self.pba(),
             RCTL | TCTL => self.reg(at),
             RXCW => self.rxcw(),
             STATS..STATS_END => match self.stats.read(at) {
@@ -67,18 +67,49 @@ impl Core {
         }
     }
 
-    /// What a read would give, without its side effects and without counting.
-    pub(crate) fn peek(&mut self, offset: u32) -> u32 {
-        match canonical(self.part.mac == Mac::I82542, offset & !3) {
-            _ if offset >= WINDOW_LEN => u32::MAX,
-            None => 0,
-            Some(ICR) => self.irq.causes(),
-            Some(at @ STATS..STATS_END) => self.stats.peek(at).unwrap_or(0) as u32,
-            Some(at @ (CTRL | STATUS | EECD | EERD | MDIC | ICS | IMS | ITR | PBA | RXCW | RDFPC)) => {
-                self.read_unit(at)
-            }
-            Some(at) => self.reg(at),
+    /// What a read would give, without its side effects, without counting, and without lies.
+    pub(crate) fn peek(&self, offset: u32) -> u32 {
+        if offset >= WINDOW_LEN {
+            return u32::MAX;
         }
+        let Some(at) = canonical(self.part.mac == Mac::I82542, offset & !3) else { return 0 };
+        match at {
+            _ if !self.has_canonical(at) => 0,
+            CTRL => self.reg(CTRL) & !self.signal_mask() | self.signal_pin(),
+            STATUS => self.true_status(),
+            EECD => self.eeprom.read_eecd(self.part, true),
+            EERD => self.eeprom.read_eerd(),
+            MDIC => self.mdic.read(),
+            ICR | ICS => self.irq.causes(),
+            IMS => self.irq.mask(),
+            ITR => self.irq.itr(),
+            PBA => self.pba(),
+            RXCW => self.rxcw(),
+            STATS..STATS_END => self.stats.peek_word(at).unwrap_or(0),
+            RDFPC => self.rx.fifo_frames() as u32,
+            _ => self.reg(at),
+        }
+    }
+
+    /// Whether this card has a register at `offset` of its own map.
+    pub(crate) fn has(&self, offset: u32) -> bool {
+        canonical(self.part.mac == Mac::I82542, offset & !3).is_some_and(|at| self.has_canonical(at))
+    }
+
+    fn has_canonical(&self, at: u32) -> bool {
+        match at {
+            WINDOW_LEN.. => false,
+            EERD => self.eeprom.has_eerd(),
+            MDIC => self.part.has_mdic(),
+            ITR => self.part.is_82540_or_later(),
+            CTRL | STATUS | EECD | ICR | ICS | IMS | IMC | PBA | RCTL | TCTL | RXCW => true,
+            STATS..STATS_END => self.stats.peek_word(at).is_some(),
+            _ => plain::is_window(at) || plain::stored_mask(self.part, at).is_some(),
+        }
+    }
+
+    fn pba(&self) -> u32 {
+        self.reg(PBA) | (self.part.packet_buffer_kb().saturating_sub(self.reg(PBA))) << 16
     }
 
     fn unimplemented(&mut self, at: u32) -> u32 {

@@ -76,14 +76,17 @@ impl Core {
     }
 
     pub(super) fn status(&mut self) -> u32 {
+        let lie = u32::from(self.faults.status_flaps && self.random.bool()) << 1;
+        self.true_status() ^ lie
+    }
+
+    /// STATUS without an injected fault.
+    pub(super) fn true_status(&self) -> u32 {
         let mut value = 0;
         if let Some(speed) = self.link {
             value |= 1 << 1 | speed.code() << 6 | u32::from(speed.full_duplex);
         } else {
             value |= 2 << 6;
-        }
-        if self.faults.status_flaps && self.random.bool() {
-            value ^= 1 << 1;
         }
         if self.part.mac == Mac::I82542 {
             value |= 3 << 2;
