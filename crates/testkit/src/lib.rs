@@ -10,6 +10,7 @@
 pub mod card;
 pub mod clock;
 pub mod faults;
+pub mod liar;
 pub mod packets;
 pub mod segment;
 pub mod sum;
@@ -18,6 +19,7 @@ pub mod wire;
 pub use card::WireNic;
 pub use clock::ManualClock;
 pub use faults::{Faults, seeds};
+pub use liar::{Liar, Lies};
 pub use packets::Udp;
 pub use segment::{Segment, TcpFlags};
 pub use wire::{Wire, WireOptions};
