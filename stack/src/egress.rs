@@ -145,6 +145,9 @@ impl Stack {
         }
         let emitted = port.emitted;
         flow.note(now, emitted);
+        if done {
+            flow.observe_congestion_window(emitted);
+        }
         if flow.state() == State::Closed && flow.socket().local_endpoint().is_none() {
             return self.finish(index);
         }

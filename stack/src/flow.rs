@@ -7,6 +7,7 @@ use crate::datagram::NetworkError;
 use crate::demux::FlowKey;
 use crate::info::Meter;
 use crate::options::TcpOptions;
+use crate::peer::Peer;
 use crate::port::Emitted;
 use crate::secret;
 use crate::status::{Failure, Phase, SocketOptions, SocketStatus};
@@ -89,6 +90,10 @@ pub(crate) struct Flow {
     pub(crate) sent_end: Option<u32>,
     /// Acknowledgment number and window of the peer's last segment.
     pub(crate) heard_ack: Option<(u32, u16)>,
+    /// How often in a row the peer has repeated that acknowledgment without data.
+    pub(crate) repeated_acks: u32,
+    /// What it said in its SYN; nothing useful before.
+    pub(crate) peer: Peer,
     reported: Progress,
 }
 
@@ -132,6 +137,8 @@ impl Flow {
             sent_start: None,
             sent_end: None,
             heard_ack: None,
+            repeated_acks: 0,
+            peer: Peer::default(),
             reported: Progress::default(),
         };
         flow.set_options(options.tcp);

@@ -1,13 +1,16 @@
 //! What is known of a connection: times, bytes and segments, as Linux has them in `TCP_INFO`.
 //!
-//! smoltcp keeps its own estimates to itself, so this room watches what goes by. Its congestion
-//! window is not to be had at all; what is in flight is shown instead.
+//! smoltcp keeps its own estimates to itself, its congestion window too, so this room watches what goes by.
 
 use crate::Stack;
+use crate::flow::Flow;
 use crate::port::Emitted;
 use crate::status::{Phase, SocketId};
 use naio_sys::clock::Time;
 use std::time::Duration;
+
+/// Repeated acknowledgments that mean a lost segment (RFC 5681 3.2).
+const REPEATED_ACKS_OF_A_LOSS: u32 = 3;
 
 /// A connection at one moment. Counts are since it was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +30,10 @@ pub struct ConnectionInfo {
     pub bytes_acknowledged: u64,
     /// Bytes received in order.
     pub bytes_received: u64,
+    /// The congestion window in bytes (RFC 5681 2), as it was seen: what was in flight when the connection last
+    /// stopped although there was more to send and the peer's window had room. While the program or the peer is
+    /// what limits, it is the most that was in flight since, which the window is at least. `None` before any data.
+    pub congestion_window: Option<u32>,
     /// Sent and not yet acknowledged, SYN and FIN counted.
     pub bytes_in_flight: u32,
     /// Segments sent, of all kinds.
@@ -48,6 +55,7 @@ pub(crate) struct Meter {
     rtt_us: Option<u64>,
     variation_us: u64,
     min_us: Option<u64>,
+    congestion_window: Option<u32>,
 }
 
 impl Meter {
@@ -85,6 +93,32 @@ impl Meter {
     }
 }
 
+impl Flow {
+    /// Looks at what a visit has sent that smoltcp ended by itself. It stops for one of three reasons: nothing left, the peer's window, its
+    /// congestion window; in the last case that window is what is in flight then.
+    #[inline]
+    pub(crate) fn observe_congestion_window(&mut self, emitted: Emitted) {
+        let (Some(end), Some((_, window)), Some(una)) = (emitted.data_end, self.heard_ack, self.snd_una())
+        else {
+            return;
+        };
+        // A fast retransmit repeats one segment and leaves the rest in flight.
+        let one_repeated = emitted.segments == 1 && emitted.repeated == 1;
+        if one_repeated && self.repeated_acks >= REPEATED_ACKS_OF_A_LOSS {
+            return;
+        }
+        let flight = end.wrapping_sub(una);
+        let queued = self.socket().send_queue() as u32;
+        let offered = u32::from(window) << self.peer.shift.unwrap_or(0);
+        let seen = &mut self.meter.congestion_window;
+        if flight < queued.min(offered) {
+            *seen = Some(flight);
+        } else if flight <= queued {
+            *seen = Some(seen.map_or(flight, |seen| seen.max(flight)));
+        }
+    }
+}
+
 impl Stack {
     /// What is known of a connection, `None` for a stale name.
     #[must_use]
@@ -102,6 +136,7 @@ impl Stack {
             rtt: meter.rtt_us.map(span),
             rtt_variation: span(meter.variation_us),
             rtt_min: meter.min_us.map(span),
+            congestion_window: meter.congestion_window,
             bytes_sent: flow.enqueued,
             bytes_acknowledged: flow.enqueued.saturating_sub(unacknowledged),
             bytes_received: flow.received(),

@@ -14,6 +14,7 @@ use crate::internet::Arrival;
 use crate::ipv4::{self, ACK, RST, SYN, Tcp};
 use crate::listen;
 use crate::packet::Packet;
+use crate::peer::Peer;
 use crate::port::Port;
 use crate::segment::{self, PureAck};
 use crate::status::Failure;
@@ -140,7 +141,18 @@ impl Stack {
             Verdict::Early => return self.counters.drop_tcp_early += 1,
             Verdict::RepeatedAck => return self.counters.drop_tcp_repeated_ack += 1,
         }
+        if tcp.has(SYN) {
+            self.note_syn(index, packet);
+        }
         self.coalesce(held, index, packet, tcp);
+    }
+
+    /// The answer to our SYN says what the peer can do; if it is refused, a later one says it again.
+    #[cold]
+    fn note_syn(&mut self, index: u32, packet: &Packet<'_>) {
+        if let Some(flow) = self.flows.at_mut(index).filter(|flow| flow.state() == State::SynSent) {
+            flow.peer = Peer::of_syn(packet.payload);
+        }
     }
 
     /// A segment, or several as one, for smoltcp: `bytes` is the packet it sees.
@@ -194,6 +206,8 @@ impl Stack {
     fn after_segment(&mut self, index: u32, before: State, tcp: &Tcp) {
         let Some(flow) = self.flows.at_mut(index) else { return };
         let after = flow.state();
+        let repeated = flow.heard_ack == Some((tcp.ack, tcp.window)) && tcp.payload_len == 0;
+        flow.repeated_acks = if repeated { flow.repeated_acks.saturating_add(1) } else { 0 };
         flow.heard_ack = Some((tcp.ack, tcp.window));
         if matches!(before, State::SynSent | State::Listen) && tcp.has(SYN) {
             // Until our first acknowledgment leaves, the ring starts behind the SYN.
@@ -362,7 +376,8 @@ impl Stack {
         }
         self.counters.rx_tcp += 1;
         self.deliver(index, packet.bytes, Some(&mut iface));
-        if self.flows.at(index).is_some_and(|flow| flow.state() == State::SynReceived) {
+        if let Some(flow) = self.flows.at_mut(index).filter(|flow| flow.state() == State::SynReceived) {
+            flow.peer = Peer::of_syn(packet.payload);
             self.after_segment(index, State::Listen, tcp);
         } else {
             self.finish(index);

@@ -53,6 +53,7 @@ mod options;
 mod outbox;
 mod packet;
 mod path;
+mod peer;
 mod port;
 mod post;
 mod ring;

@@ -44,6 +44,8 @@ pub(crate) struct Emitted {
     /// The sequence number behind the last byte ever sent, SYN and FIN counted: SND.NXT as the RFC
     /// means it.
     pub(crate) end: Option<u32>,
+    /// The sequence number behind the last data of this visit.
+    pub(crate) data_end: Option<u32>,
     /// Segments of this visit.
     pub(crate) segments: u32,
     /// Of those, with data or a FIN that had been sent before.
@@ -122,6 +124,9 @@ impl Emitted {
         }
         let end = tcp.seq.wrapping_add(tcp.seq_len());
         self.segments += 1;
+        if tcp.payload_len > 0 {
+            self.data_end = Some(end);
+        }
         let repeats = |latest: u32| (end.wrapping_sub(latest) as i32) <= 0;
         self.repeated += u32::from(tcp.seq_len() > 0 && self.end.is_some_and(repeats));
         match self.end {

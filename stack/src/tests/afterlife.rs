@@ -194,3 +194,67 @@ fn acknowledgments_beyond_the_replies_that_may_wait_are_counted_as_such() {
     assert_eq!((counters.tx_replies_full, counters.tx_unresolved), (5, 0));
     assert_eq!(bench.segments().len(), 4);
 }
+
+impl Bench {
+    /// Where the segments that leave now end.
+    fn ends(&mut self) -> Vec<u32> {
+        self.segments().iter().map(|segment| segment.seq.wrapping_add(segment.seq_len())).collect()
+    }
+}
+
+/// What smoltcp says of itself when it is printed.
+fn window_of_smoltcp(bench: &Bench, socket: crate::SocketId) -> u32 {
+    let index = bench.stack.flows.index(socket.0).expect("known");
+    let printed = format!("{:?}", bench.stack.flows.at(index).expect("known").socket());
+    let (_, controller) = printed.split_once("congestion_controller: ").expect("it has one");
+    let (_, rest) = controller.split_once(" cwnd: ").expect("it has a window");
+    rest.split(',').next().expect("a number").parse().expect("a number")
+}
+
+/// Slow start, a fast retransmit and a retransmission timeout, as long as the program has more to send.
+#[test]
+fn the_congestion_window_is_what_smoltcp_keeps_to_itself() {
+    for congestion in [Congestion::Reno, Congestion::Cubic] {
+        let mut bench = Bench::new(|_| {});
+        let tcp = TcpOptions { congestion, ..TcpOptions::default() };
+        let ring = crate::RingLen::at_least(1 << 20);
+        let mut peer = bench.connected(SocketOptions { tcp, tx_ring: ring, ..SocketOptions::default() });
+        let (mut compared, mut seen) = (0, std::collections::BTreeSet::new());
+        let mut highest = peer.ack;
+        for round in 0..72 {
+            while bench.stack.send(peer.socket, &[7; 65_536]).expect("connected") > 0 {}
+            // The bench has fewer pages than a large window.
+            let mut ends: Vec<u32> = (0..8).flat_map(|_| bench.ends()).collect();
+            let behind = |end: &u32, start: u32| end.wrapping_sub(start) as i32 > 0;
+            if ends.iter().any(|end| behind(end, highest)) {
+                let window = bench.stack.info(peer.socket).expect("known").congestion_window;
+                let truth = window_of_smoltcp(&bench, peer.socket);
+                assert_eq!(window, Some(truth), "{congestion:?} round {round}");
+                seen.insert(window);
+                compared += 1;
+                highest = ends.iter().copied().max_by_key(|end| end.wrapping_sub(peer.ack)).expect("some");
+            }
+            bench.now_us += 3_000;
+            match round % 12 {
+                // The first of the flight is lost: the others show as repeated acknowledgments.
+                5 => (0..4).for_each(|_| bench.feed(&peer.segment())),
+                // All of it is lost.
+                9 => {
+                    bench.now_us += 1_500_000;
+                    ends = bench.ends();
+                    highest = *ends.last().expect("a retransmission");
+                }
+                _ => ends.push(highest),
+            }
+            if round % 12 != 5 {
+                for end in ends {
+                    if behind(&end, peer.ack) {
+                        peer.ack = end;
+                        bench.feed(&peer.segment());
+                    }
+                }
+            }
+        }
+        assert!(compared > 30 && seen.len() > 20, "{congestion:?}: {compared} rounds, windows {seen:?}");
+    }
+}
