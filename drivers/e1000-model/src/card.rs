@@ -8,6 +8,7 @@ use crate::faults::Faults;
 use crate::model::Shared;
 use crate::parts::Part;
 use crate::phy::Partner;
+use crate::port::Port;
 use crate::regs::names;
 use crate::violation::Violation;
 use std::sync::Arc;
@@ -123,7 +124,7 @@ impl Card {
     /// Whether the interrupt pin is up.
     #[must_use]
     pub fn interrupt_pin(&self) -> bool {
-        self.shared.present().irq.line()
+        self.shared.present().irq.pin()
     }
 
     /// How often the pin rose.
@@ -135,6 +136,18 @@ impl Card {
     /// Signals an interrupt although nothing happened.
     pub fn spurious_interrupt(&self) {
         self.shared.core().irq.fire_spuriously();
+    }
+
+    /// Transfers that ended at an address the card may not see, as an IOMMU counts them.
+    #[must_use]
+    pub fn dma_faults(&self) -> u64 {
+        self.shared.core().dma_faults
+    }
+
+    /// The card's connector: configuration space, regions, pins.
+    #[must_use]
+    pub fn port(&self) -> Port {
+        Port { shared: self.shared.clone() }
     }
 
     /// Frames in the receive FIFO.
@@ -168,12 +181,31 @@ impl Card {
     /// Changes the script of faults.
     pub fn inject(&self, change: impl FnOnce(&mut Faults)) {
         let mut core = self.shared.core();
-        change(&mut core.faults);
-        if let Some(id) = core.faults.phy_id {
-            core.phy.set_id(id);
-        }
+        let mut faults = core.faults.clone();
+        change(&mut faults);
+        core.set_faults(faults);
         drop(core);
         self.shared.worker.wake();
+    }
+
+    /// Replaces the script of faults `after` so much time from now.
+    pub fn inject_after(&self, after: Duration, faults: Faults) {
+        let mut core = self.shared.present();
+        let at_ns = core.now_ns.saturating_add(after.as_nanos() as u64);
+        core.late.plan(at_ns, faults);
+        drop(core);
+        self.shared.worker.wake();
+    }
+
+    /// Drives a software-definable pin from outside: 0 to 3 are CTRL's, 4 to 7 those of CTRL_EXT.
+    pub fn drive_pin(&self, pin: u32, high: bool) {
+        self.shared.present().drive_pin(pin, high);
+    }
+
+    /// The level that the card drives on such a pin; `None` while it is an input.
+    #[must_use]
+    pub fn driven_pin(&self, pin: u32) -> Option<bool> {
+        self.shared.core().driven_pin(pin)
     }
 
     /// What the driver did wrong so far; the first 256.

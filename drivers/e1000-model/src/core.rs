@@ -6,9 +6,12 @@
 //! and touches memory only through the [`Bus`].
 
 mod access;
+mod fifo;
 mod link;
+mod pins;
 mod reset;
 
+use crate::config::{Config, Facts};
 use crate::eeprom::{Eeprom, EepromKind};
 use crate::faults::{Faults, MdicFault};
 use crate::irq::Interrupts;
@@ -53,13 +56,23 @@ pub(crate) struct Core {
     pub(crate) phy: Phy,
     mdic: Mdic,
     pins: MdioPins,
+    /// Levels that the outside drives on the software-definable pins.
+    pin_levels: u8,
     pub(crate) rx: Receiver,
     pub(crate) tx: Transmitter,
     pub(crate) violations: Violations,
     pub(crate) watch: Watch,
     unknown: BTreeMap<u32, u64>,
-    /// PCI COMMAND, bit 2.
+    /// PCI configuration space.
+    pub(crate) config: Config,
+    /// The card may start transfers: COMMAND bit 2, and not asleep.
     pub(crate) master: bool,
+    /// What waits for its time.
+    pub(crate) late: crate::late::Late,
+    /// Transfers that no mapping answered.
+    pub(crate) dma_faults: u64,
+    /// The register that IODATA leads to.
+    pub(crate) ioaddr: u32,
     /// The receive share of the packet buffer in effect: PBA counts only from the next reset on.
     pub(crate) rx_buffer_kb: u32,
     /// CTRL.RST reads as set, and nothing answers, until then.
@@ -71,6 +84,8 @@ pub(crate) struct Core {
     /// When the ten-bit interface began to negotiate.
     tbi_since_ns: Option<u64>,
     asdv: u32,
+    /// RXCW.IV: a symbol was invalid since RXCW was read.
+    pub(crate) invalid_symbol: bool,
     /// A write that a flush should follow.
     unflushed: Option<u32>,
     /// Which tails have a doorbell: receive, transmit.
@@ -87,13 +102,14 @@ impl Core {
         } else {
             options.eeprom
         };
-        let subsystem = quirks.subsystem.unwrap_or((0x8086, 0x1008));
+        let subsystem = quirks.subsystem_of(part.id);
         let words = options
             .eeprom_words
             .clone()
             .unwrap_or_else(|| crate::eeprom::image(kind, part, options.mac, subsystem));
         let phy_kind = if part.is_82541_or_82547() { Kind::Igp } else { Kind::Marvell };
         let autoneg_ns = quirks.autoneg_ns.unwrap_or(options.autoneg.as_nanos() as u64);
+        let facts = facts(part, &options, &words);
         let mut core = Core {
             part,
             quirks,
@@ -109,12 +125,17 @@ impl Core {
             phy: Phy::new(phy_kind, part.phy_id(), autoneg_ns, options.partner),
             mdic: Mdic::default(),
             pins: MdioPins::default(),
+            pin_levels: 0,
             rx: Receiver::default(),
             tx: Transmitter::default(),
             violations: Violations::default(),
             watch: Watch::new(options.checks),
             unknown: BTreeMap::new(),
+            config: Config::new(&facts),
             master: false,
+            dma_faults: 0,
+            late: Default::default(),
+            ioaddr: 0,
             rx_buffer_kb: part.rx_buffer_kb(),
             reset_done_ns: None,
             settled_ns: 0,
@@ -122,6 +143,7 @@ impl Core {
             carrier: false,
             tbi_since_ns: None,
             asdv: 0,
+            invalid_symbol: false,
             unflushed: None,
             doorbells: [false; 2],
             looped: VecDeque::new(),
@@ -150,6 +172,8 @@ impl Core {
             let named: Vec<usize> = bins.chain(others).collect();
             self.stats.restrict(&named);
         }
+        self.irq.itr_ignored = self.quirks.itr_ignored;
+        self.phy.set_quirks(self.quirks);
         if let Some(gap) = self.quirks.interrupt_gap {
             self.irq.set_itr(gap);
         }
@@ -171,6 +195,10 @@ impl Core {
     }
 
     pub(crate) fn blame_at(&mut self, wrong: Wrong, ring: Ring, index: u32) {
+        if matches!(wrong, Wrong::DmaOutside { .. }) {
+            self.dma_faults += 1;
+            self.config.note_master_abort();
+        }
         self.violations.add(self.now_ns, wrong, Some((ring, index)));
     }
 
@@ -210,6 +238,7 @@ impl Core {
         if self.phy.take_interrupt() && self.part.is_82540_or_later() && !self.part.is_82541_or_82547() {
             self.raise(icr::PHYINT);
         }
+        self.late_ones();
         self.receive_timers();
         self.transmit_timers();
         self.refresh_link();
@@ -229,7 +258,12 @@ impl Core {
             self.tbi_deadline_ns(),
         ]
         .into_iter()
-        .chain([self.irq.deadline_ns(), self.rx.deadline_ns(), self.tx.deadline_ns()])
+        .chain([
+            self.irq.deadline_ns(),
+            self.rx.deadline_ns(),
+            self.tx.deadline_ns(),
+            self.late.deadline_ns(),
+        ])
         .flatten()
         .filter(|at| *at > self.now_ns)
         .min()
@@ -242,6 +276,9 @@ impl Core {
         }
         if self.chance(self.faults.chaos.interrupt) {
             self.irq.fire_spuriously();
+        }
+        if self.faults.cause_storm != 0 {
+            self.raise(self.faults.cause_storm);
         }
         let mut any = false;
         for _ in 0..budget {
@@ -284,6 +321,24 @@ impl Core {
         let (head, tail) = (self.reg(first + 0x10), self.reg(first + 0x18));
         let tail = if self.quirks.tail_may_be_ring_size && tail == len { 0 } else { tail };
         (len > 0 && head < len && tail < len).then_some(RingShape { base, len, head, tail })
+    }
+}
+
+/// What configuration space is made from. An EEPROM without a signature leaves the chip's own ids.
+fn facts(part: Part, options: &Options, words: &[u16]) -> Facts {
+    let valid = words.get(0x0a).is_some_and(|control| control >> 14 == reset::SIGNATURE);
+    let subsystem = match (words.get(0x0c), words.get(0x0b)) {
+        (Some(vendor), Some(id)) if valid => (*vendor, *id),
+        _ => crate::quirks::BLANK_SUBSYSTEM,
+    };
+    Facts {
+        part,
+        quirks: options.quirks,
+        revision: options.revision.or(options.quirks.revision).unwrap_or(part.revision()),
+        subsystem,
+        function: options.function,
+        slot: options.slot.seen_by(part),
+        flash_kb: if options.flash_kb == 0 { 0 } else { options.flash_kb.next_power_of_two().clamp(64, 512) },
     }
 }
 

@@ -4,6 +4,8 @@
 //! Nothing here reaches beyond memory that the driver posted: a lying card lies in what it writes
 //! into descriptors and registers, never by writing a stranger's buffer.
 
+mod seeded;
+
 /// What MDIC does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MdicFault {
@@ -58,6 +60,53 @@ pub enum LengthFault {
     Always(u16),
     /// This much more than the buffer holds.
     BeyondBuffer(u16),
+}
+
+/// What happens to frames sent in half duplex: so many more of each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HalfDuplex {
+    /// One collision, then sent (SCC).
+    pub single: u32,
+    /// Two to fifteen collisions, then sent (MCC).
+    pub multiple: u32,
+    /// Sixteen collisions: lost (ECOL, STA.EC).
+    pub excessive: u32,
+    /// A collision after the slot time: lost unless TCTL.RTLC (LATECOL, STA.LC).
+    pub late: u32,
+    /// Deferred because the line was busy (DC).
+    pub deferred: u32,
+    /// No carrier sense while sending (TNCRS).
+    pub no_carrier: u32,
+}
+
+/// A way in which an EEPROM can be wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EepromFault {
+    /// One bit differs: the checksum is wrong.
+    Checksum,
+    /// Erased: all ones.
+    Blank,
+    /// All zeros.
+    Zero,
+    /// The station address is a multicast address, with a right checksum.
+    MulticastAddress,
+}
+
+impl EepromFault {
+    /// Changes the words accordingly.
+    pub fn apply(self, words: &mut [u16]) {
+        match (self, words) {
+            (EepromFault::Blank, words) => words.fill(u16::MAX),
+            (EepromFault::Zero, words) => words.fill(0),
+            (EepromFault::Checksum, [.., last]) => *last ^= 1,
+            (EepromFault::MulticastAddress, words) if words.len() >= 0x40 => {
+                words[0] |= 1;
+                let sum = words[..0x3f].iter().fold(0u16, |sum, word| sum.wrapping_add(*word));
+                words[0x3f] = crate::eeprom::CHECKSUM.wrapping_sub(sum);
+            }
+            _ => {}
+        }
+    }
 }
 
 /// How often the random faults strike, in events of 10 000.
@@ -126,6 +175,32 @@ pub struct Faults {
     pub unmask_lost: bool,
     /// So many overruns happen: RXO, MPC and RNBC for nothing.
     pub overruns: u32,
+    /// RDH and TDH read a random word each time.
+    pub heads_jump: bool,
+    /// Statistics read a random word each time (and are cleared as ever).
+    pub counters_lie: bool,
+    /// These causes are raised again and again, whatever happens.
+    pub cause_storm: u32,
+    /// Every register access takes this long.
+    pub slow_mmio_us: u64,
+    /// Descriptors are written back this much later, with their interrupt again.
+    pub write_back_delay_us: u64,
+    /// Descriptors are written back two at a time, a single one when another follows or a timer ends.
+    pub combined: bool,
+    /// The last so many bytes (1 to 4) of a received frame, of its FCS if that is kept, come in a
+    /// descriptor of their own.
+    pub rx_fcs_apart: u8,
+    /// A byte 0x0F follows every received frame, as from some PHYs on the 82543's ten-bit interface.
+    pub rx_extra_byte: bool,
+    /// So many more writes into receive buffers would run beyond their end. They are counted as IOMMU
+    /// faults and not done.
+    pub rx_strays: u32,
+    /// What happens on a half-duplex line.
+    pub half_duplex: HalfDuplex,
+    /// So many more frames suffer an underrun (82544: STA.TU; lost if TCTL.NRTU).
+    pub tx_underruns: u32,
+    /// The transmit FIFO of an 82547 stalls in half duplex where its erratum says it can.
+    pub fifo_stall: bool,
     /// Random faults on top.
     pub chaos: Chaos,
 }

@@ -72,7 +72,7 @@ impl Core {
         tagged.then(|| u16::from_be_bytes([at[2], at[3]]))
     }
 
-    fn station_matches(&self, frame: &[u8]) -> bool {
+    pub(crate) fn station_matches(&self, frame: &[u8]) -> bool {
         let entries = if self.quirks.secondary_addresses_ignored { 1 } else { ADDRESSES };
         (0..entries).any(|n| {
             let high = self.reg(RA + n * 8 + 4);

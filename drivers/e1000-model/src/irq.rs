@@ -16,6 +16,8 @@ pub(crate) struct Interrupts {
     icr: u32,
     ims: u32,
     itr: u32,
+    /// An emulator without the throttle.
+    pub(crate) itr_ignored: bool,
     /// The pin.
     line: bool,
     /// No assertion before this.
@@ -23,6 +25,12 @@ pub(crate) struct Interrupts {
     /// What the platform's INTx does: one event, then masked until acknowledged.
     sink: Option<Arc<OwnedFd>>,
     fired: bool,
+    /// Interrupts are messages: the pin is silent.
+    messages: bool,
+    /// In D3 nothing is signalled.
+    silent: bool,
+    /// A message was sent and ICR not read since (8254x SDM 4.1.3.3).
+    unread: bool,
     /// Assertions of the pin so far.
     pub(crate) assertions: u64,
 }
@@ -45,8 +53,22 @@ impl Interrupts {
         self.update(now_ns);
     }
 
-    pub(crate) fn line(&self) -> bool {
-        self.line
+    /// The level of the pin; it never moves while interrupts are messages.
+    pub(crate) fn pin(&self) -> bool {
+        self.line && !self.messages
+    }
+
+    /// Interrupts are messages from now on, or the pin again.
+    pub(crate) fn set_messages(&mut self, on: bool) {
+        if self.messages != on {
+            self.messages = on;
+            self.line = false;
+            self.unread = false;
+        }
+    }
+
+    pub(crate) fn set_silent(&mut self, silent: bool) {
+        self.silent = silent;
     }
 
     pub(crate) fn causes(&self) -> u32 {
@@ -68,6 +90,7 @@ impl Interrupts {
     /// Reads ICR: everything is cleared and the pin falls.
     pub(crate) fn take_causes(&mut self, now_ns: u64) -> u32 {
         let causes = std::mem::take(&mut self.icr);
+        self.unread = false;
         self.update(now_ns);
         causes
     }
@@ -90,18 +113,21 @@ impl Interrupts {
 
     /// When the throttle opens for a cause that waits.
     pub(crate) fn deadline_ns(&self) -> Option<u64> {
-        (self.icr & self.ims != 0 && !self.line).then_some(self.open_ns)
+        let waits = self.icr & self.ims != 0 && !self.line && !self.silent && !self.unread;
+        waits.then_some(self.open_ns)
     }
 
     /// The pin follows `ICR & IMS`; it rises no earlier than ITR allows.
     pub(crate) fn update(&mut self, now_ns: u64) {
-        let wanted = self.icr & self.ims != 0;
+        let wanted = self.icr & self.ims != 0 && !self.silent;
         if !wanted {
             self.line = false;
-        } else if !self.line && now_ns >= self.open_ns {
+        } else if !self.line && !self.unread && now_ns >= self.open_ns {
             self.line = true;
+            self.unread = self.messages;
             self.assertions += 1;
-            self.open_ns = now_ns + u64::from(self.itr) * ITR_UNIT_NS;
+            let gap = if self.itr_ignored { 0 } else { u64::from(self.itr) };
+            self.open_ns = now_ns + gap * ITR_UNIT_NS;
             self.fire();
         }
     }
@@ -113,7 +139,8 @@ impl Interrupts {
     }
 
     fn fire(&mut self) {
-        if self.fired {
+        // The platform masks a level after its event; a message is an event each time.
+        if self.fired && !self.messages {
             return;
         }
         if let Some(sink) = &self.sink {
@@ -131,7 +158,7 @@ impl Interrupts {
             let _ = rustix::io::read(sink, &mut count);
         }
         self.fired = false;
-        if self.line {
+        if self.pin() {
             self.fire();
         }
     }

@@ -27,16 +27,19 @@
 #![forbid(unsafe_code)]
 
 mod card;
+mod config;
 mod core;
 mod eeprom;
 pub mod faults;
 pub mod fcs;
 mod filter;
 mod irq;
+mod late;
 mod model;
 pub mod parts;
 mod pause;
 mod phy;
+mod port;
 pub mod quirks;
 pub mod regs;
 mod rx;
@@ -44,13 +47,16 @@ mod stats;
 mod thread;
 mod tx;
 pub mod violation;
+mod wake;
 mod watch;
 pub mod wire;
 
 pub use card::{Card, Register, advance_together};
+pub use config::{Bar, Slot, Space};
 pub use eeprom::{CHECKSUM, EepromKind};
 pub use model::{Model, ModelError, Options, Tail};
 pub use phy::{Partner, Speed};
+pub use port::Port;
 pub use quirks::{Profile, Quirks};
 pub use violation::{Violation, Wrong};
 pub use watch::Checks;

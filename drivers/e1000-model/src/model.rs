@@ -6,6 +6,7 @@
 //! ([`Model::start`]) the card works by itself.
 
 use crate::card::Card;
+use crate::config::Slot;
 use crate::core::Core;
 use crate::eeprom::EepromKind;
 use crate::irq;
@@ -48,6 +49,10 @@ pub struct Options {
     pub autoneg: Duration,
     /// Frames take their time on the line: preamble, gap and FCS counted.
     pub paced: bool,
+    /// The slot it sits in.
+    pub slot: Slot,
+    /// Size of the boot flash: 0 for none, else 64 to 512 in powers of two.
+    pub flash_kb: u32,
     /// How closely the driver is watched.
     pub checks: Checks,
     /// Seed of everything random.
@@ -69,6 +74,8 @@ impl Default for Options {
             partner: Partner::default(),
             autoneg: Duration::from_millis(1500),
             paced: false,
+            slot: Slot::default(),
+            flash_kb: 0,
             checks: Checks::Full,
             seed: 1,
             clock: Clock::Manual(Arc::new(AtomicU64::new(0))),
@@ -124,6 +131,22 @@ impl Shared {
         core
     }
 
+    /// The core for a register access, which may take its time (fault injection).
+    fn access(&self) -> MutexGuard<'_, Core> {
+        let core = self.present();
+        let slow_us = core.faults.slow_mmio_us;
+        if slow_us == 0 {
+            return core;
+        }
+        drop(core);
+        if self.clock.runs() {
+            std::thread::sleep(Duration::from_micros(slow_us));
+        } else {
+            self.clock_to((self.now_ns() / 1_000).saturating_add(slow_us));
+        }
+        self.present()
+    }
+
     pub(crate) fn advance(&self, span: Duration) {
         if let Clock::Manual(micros) = &self.clock {
             let step = span.as_nanos().div_ceil(1_000) as u64;
@@ -150,15 +173,14 @@ impl Model {
     pub fn new(options: Options, domain: &Domain, wire: impl Wire + 'static) -> Result<Model, ModelError> {
         let part = Part::of_id(options.device_id).ok_or(ModelError::UnknownId(options.device_id))?;
         let clock = options.clock.clone();
-        let revision = options.revision.unwrap_or(part.revision());
         let core = Core::new(part, options, domain.bus(), Box::new(wire));
-        let words = &core.eeprom.words;
+        let half = |at| core.config.read(at, 2) as u16;
         let identity = Identity {
-            vendor: 0x8086,
-            device: part.id,
-            subsystem_vendor: words.get(0x0c).copied().unwrap_or(0x8086),
-            subsystem: words.get(0x0b).copied().unwrap_or(0x1008),
-            revision,
+            vendor: half(0x00),
+            device: half(0x02),
+            subsystem_vendor: half(0x2c),
+            subsystem: half(0x2e),
+            revision: core.config.read(0x08, 1) as u8,
         };
         let shared = Arc::new(Shared {
             core: Mutex::new(core),
@@ -189,7 +211,8 @@ impl Drop for Model {
     fn drop(&mut self) {
         self.shared.worker.stop();
         let mut core = self.shared.core();
-        core.master = false;
+        core.config.set_master(false);
+        core.configured();
         // Hands on the card may live on; the cable is out, so that no partner waits for it.
         core.wire = Box::new(crate::wire::Null);
     }
@@ -197,11 +220,11 @@ impl Drop for Model {
 
 impl Registers for Model {
     fn read(&self, offset: u32) -> u32 {
-        self.shared.present().read(offset)
+        self.shared.access().read(offset)
     }
 
     fn write(&self, offset: u32, value: u32) {
-        let mut core = self.shared.present();
+        let mut core = self.shared.access();
         let tail = regs::canonical(core.part.mac == crate::parts::Mac::I82542, offset);
         let plain_tail = match tail {
             Some(regs::RDT) => core.doorbells[0],
@@ -226,7 +249,7 @@ pub struct Tail {
 impl Doorbell for Tail {
     fn ring(&self, value: u32) {
         // The lock is the barrier: what was stored before is visible to whoever takes it next.
-        self.shared.present().write(self.offset, value);
+        self.shared.access().write(self.offset, value);
         self.shared.worker.wake();
     }
 }
@@ -275,7 +298,10 @@ impl Device for Model {
     }
 
     fn set_bus_master(&mut self, on: bool) -> Result<(), DeviceError> {
-        self.shared.core().master = on;
+        let mut core = self.shared.core();
+        core.config.set_master(on);
+        core.configured();
+        drop(core);
         self.shared.worker.wake();
         Ok(())
     }

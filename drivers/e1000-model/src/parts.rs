@@ -155,6 +155,24 @@ impl Part {
         matches!(self.mac, Mac::I82547 | Mac::I82547Rev2)
     }
 
+    /// Runs in PCI-X mode and has 64-bit base address registers.
+    #[must_use]
+    pub fn is_pci_x(self) -> bool {
+        self.mac >= Mac::I82544 && self.mac != Mac::I82540 && !self.is_82541_or_82547()
+    }
+
+    /// Registers can be reached through two I/O ports. Of the 82547 on its own bus nothing is known.
+    #[must_use]
+    pub fn has_io_bar(self) -> bool {
+        self.mac >= Mac::I82544 && !self.is_82547()
+    }
+
+    /// Interrupts can be messages (8254x SDM 4.1.3.3: not on 82541 and 82547).
+    #[must_use]
+    pub fn has_messages(self) -> bool {
+        self.mac >= Mac::I82544 && !self.is_82541_or_82547()
+    }
+
     /// PHY registers are reached through MDIC. The 82542 has no PHY, the 82543 uses pins.
     #[must_use]
     pub fn has_mdic(self) -> bool {

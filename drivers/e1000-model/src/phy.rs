@@ -81,6 +81,10 @@ pub(crate) struct Phy {
     powered: bool,
     interrupt: bool,
     held_in_reset: bool,
+    /// How long a restarted autonegotiation takes.
+    restart_ns: u64,
+    few: bool,
+    own_defaults: &'static [(u8, u16)],
 }
 
 impl Phy {
@@ -102,6 +106,9 @@ impl Phy {
             powered: true,
             interrupt: false,
             held_in_reset: false,
+            restart_ns: autoneg_ns,
+            few: false,
+            own_defaults: &[],
         };
         phy.defaults();
         phy
@@ -109,9 +116,25 @@ impl Phy {
 
     fn defaults(&mut self) {
         self.regs = registers::defaults(self.kind, self.id);
+        for (register, value) in self.own_defaults {
+            self.regs[usize::from(*register) & 0x1f] = *value;
+        }
         self.paged.clear();
         self.in_effect = self.regs[BMCR];
         self.powered = true;
+    }
+
+    /// An emulator's PHY.
+    pub(crate) fn set_quirks(&mut self, quirks: crate::quirks::Quirks) {
+        self.few = quirks.phy_registers_few;
+        self.own_defaults = quirks.phy_defaults;
+        self.restart_ns = quirks.autoneg_restart_ns.unwrap_or(self.autoneg_ns);
+        self.defaults();
+    }
+
+    /// The negotiation under way is over.
+    pub(crate) fn finish(&mut self) {
+        self.expire(u64::MAX);
     }
 
     pub(crate) fn set_id(&mut self, id: u32) {
@@ -124,7 +147,7 @@ impl Phy {
     pub(crate) fn reset_line(&mut self, held: bool, now_ns: u64) {
         if self.held_in_reset && !held {
             self.defaults();
-            self.start(now_ns);
+            self.start(now_ns, self.restart_ns);
         }
         self.held_in_reset = held;
         if held {
@@ -138,7 +161,7 @@ impl Phy {
             self.carrier = carrier;
             self.lose();
             if carrier {
-                self.start(now_ns);
+                self.start(now_ns, self.autoneg_ns);
             }
         }
     }
@@ -172,11 +195,11 @@ impl Phy {
     }
 
     /// Autonegotiation or forced speed begins again with what BMCR says now.
-    fn start(&mut self, now_ns: u64) {
+    fn start(&mut self, now_ns: u64, span_ns: u64) {
         self.lose();
         self.in_effect = self.regs[BMCR];
         if self.carrier && self.powered && !self.held_in_reset {
-            self.autoneg_done_ns = Some(now_ns + self.autoneg_ns);
+            self.autoneg_done_ns = Some(now_ns + span_ns);
         }
     }
 
@@ -220,6 +243,9 @@ impl Phy {
         if let Some(full) = self.paged_address(register) {
             return Some(self.paged.get(&full).copied().unwrap_or(0));
         }
+        if self.few && !registers::is_common(register) {
+            return None;
+        }
         let value = match register {
             registers::BMSR => self.bmsr(),
             registers::LPAR if self.complete => self.partner.anar | 0x4000,
@@ -254,6 +280,9 @@ impl Phy {
             self.paged.insert(full, value);
             return true;
         }
+        if self.few && !registers::is_common(register) {
+            return false;
+        }
         match register {
             BMCR => self.write_bmcr(value, now_ns),
             n if registers::writable(self.kind, n) => self.regs[n] = value,
@@ -270,7 +299,7 @@ impl Phy {
         if !self.powered {
             self.lose();
         } else if value & (bmcr::RESET | bmcr::RESTART) != 0 || !was_powered {
-            self.start(now_ns);
+            self.start(now_ns, self.restart_ns);
         }
     }
 }

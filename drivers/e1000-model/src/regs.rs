@@ -105,6 +105,7 @@ pub(crate) mod tctl {
     pub(crate) const EN: u32 = 1 << 1;
     pub(crate) const PSP: u32 = 1 << 3;
     pub(crate) const SWXOFF: u32 = 1 << 22;
+    pub(crate) const RTLC: u32 = 1 << 24;
     pub(crate) const NRTU: u32 = 1 << 25;
     /// SWXOFF is in it: it is written and clears itself.
     pub(crate) const STORED: u32 = 0x017f_fffa;

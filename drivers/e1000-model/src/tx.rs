@@ -6,6 +6,7 @@
 
 pub(crate) mod desc;
 mod emit;
+mod line;
 mod report;
 mod tso;
 
@@ -49,6 +50,12 @@ pub(crate) struct Transmitter {
     /// Something waited for the line, so the next frame follows without a break.
     line_awaited: bool,
     broken: bool,
+    /// What the line did to the last frame, as STA says it.
+    sta: u8,
+    /// The 82547's FIFO hangs.
+    stalled: bool,
+    /// Where the next packet begins in the 82547's FIFO.
+    fifo_at: usize,
     /// Reports were held at the last look (fault injection).
     held: bool,
     /// Done was told, the data not yet fetched (fault injection).
@@ -60,6 +67,11 @@ impl Transmitter {
         let mut out = std::mem::take(&mut self.out);
         out.bytes.clear();
         *self = Transmitter { out, ..Transmitter::default() };
+    }
+
+    /// Bytes of the packet that is being put together.
+    pub(crate) fn fifo_used(&self) -> usize {
+        self.out.bytes.len()
     }
 
     pub(crate) fn mend(&mut self) {
@@ -131,7 +143,7 @@ impl Core {
         let begun = self.tx.packet.is_some();
         let enabled = self.reg(regs::TCTL) & tctl::EN != 0;
         let paused = self.tx.is_paused(self.now_ns);
-        if (!enabled || paused) && !begun || self.tx.broken || !self.master {
+        if (!enabled || paused) && !begun || self.tx.broken || self.tx.stalled || !self.master {
             return false;
         }
         let looped = self.loops();
@@ -162,6 +174,9 @@ impl Core {
             self.blame_at(Wrong::UnknownDescriptor { kind: 0x20 }, Ring::Transmit, ring.head);
         } else if self.tx.packet.is_some() {
             // Silicon's answer is not documented; the packet keeps the context it began with.
+            if let Some(packet) = &mut self.tx.packet {
+                packet.failed |= self.quirks.tx_context_spoils_packet;
+            }
             self.blame_at(Wrong::MixedPacket, Ring::Transmit, ring.head);
         } else if descriptor.tse() {
             self.tx.segmentation = Context::new(descriptor);
@@ -205,6 +220,7 @@ impl Core {
             if !packet.failed {
                 self.finish_packet(ring, packet, descriptor);
             }
+            self.tx.out.bytes.clear();
         }
         self.retire(ring, descriptor);
     }
@@ -239,7 +255,9 @@ impl Core {
     /// The card is done with a descriptor: head, causes, report.
     fn retire(&mut self, ring: RingShape, descriptor: Descriptor) {
         self.set_reg(regs::TDH, (ring.head + 1) % ring.len);
-        self.report(ring, descriptor);
+        if !self.tx.stalled {
+            self.report(ring, descriptor);
+        }
         self.queue_causes(ring);
     }
 }

@@ -99,6 +99,14 @@ pub enum Wrong {
         /// The register that was written.
         offset: u32,
     },
+    /// A register was written with less than 32 bits: the card ignores that.
+    #[error("{len} bytes written at {offset:#x}: registers take 32 bits only")]
+    NarrowWrite {
+        /// Where.
+        offset: u32,
+        /// How many bytes.
+        len: usize,
+    },
     /// A read-only register was written.
     #[error("read-only register {offset:#x} written")]
     ReadOnly {

@@ -14,7 +14,7 @@ impl Core {
     /// Reads as the driver does, with every side effect.
     pub(crate) fn read(&mut self, offset: u32) -> u32 {
         self.unflushed = None;
-        if self.faults.gone || offset >= WINDOW_LEN {
+        if self.faults.gone || offset >= WINDOW_LEN || !self.config.decodes_memory() {
             return u32::MAX;
         }
         if self.in_reset(offset) {
@@ -48,17 +48,26 @@ impl Core {
             ITR if later => self.irq.itr(),
             PBA => self.pba(),
             RCTL | TCTL => self.reg(at),
-            RXCW => self.rxcw(),
+            RXCW => {
+                let value = self.rxcw();
+                self.invalid_symbol = false;
+                value
+            }
             STATS..STATS_END => match self.stats.read(at) {
+                Some(_) if self.faults.counters_lie => self.random.u32(..),
                 Some(count) => count,
                 None => self.unimplemented(at),
             },
+            RDH | TDH if self.faults.heads_jump => self.random.u32(..),
             RDH => self.faults.rdh.unwrap_or(self.reg(RDH)),
             TDH => self.faults.tdh.unwrap_or(self.reg(TDH)),
             RDLEN | TDLEN => self.faults.ring_len.unwrap_or(self.reg(at)),
-            RDFPC => self.rx.fifo_frames() as u32,
-            TDFPC => 0,
-            _ if self.is_sparse(at) => 0,
+            _ if self.is_absent(at) => 0,
+            CTRL_EXT if self.part.has_offloads() => self.ctrl_ext_with_pins(),
+            RDFH..=RDFPC | TDFH..=TDFPC => match self.fifo_register(at) {
+                Some(value) => value,
+                None => self.unimplemented(at),
+            },
             _ if plain::is_window(at) => self.reg(at),
             _ => match plain::stored_mask(self.part, at) {
                 Some(_) => self.reg(at),
@@ -75,7 +84,8 @@ impl Core {
         let Some(at) = canonical(self.part.mac == Mac::I82542, offset & !3) else { return 0 };
         match at {
             _ if !self.has_canonical(at) => 0,
-            CTRL => self.reg(CTRL) & !self.signal_mask() | self.signal_pin(),
+            CTRL => self.ctrl_with_pins(),
+            CTRL_EXT => self.ctrl_ext_with_pins(),
             STATUS => self.true_status(),
             EECD => self.eeprom.read_eecd(self.part, true),
             EERD => self.eeprom.read_eerd(),
@@ -86,8 +96,7 @@ impl Core {
             PBA => self.pba(),
             RXCW => self.rxcw(),
             STATS..STATS_END => self.stats.peek_word(at).unwrap_or(0),
-            RDFPC => self.rx.fifo_frames() as u32,
-            _ => self.reg(at),
+            _ => self.fifo_register(at).unwrap_or(self.reg(at)),
         }
     }
 
@@ -117,30 +126,22 @@ impl Core {
         0
     }
 
-    /// Offsets that emulators leave out.
-    fn is_sparse(&self, at: u32) -> bool {
-        self.quirks.sparse_registers
-            && matches!(
-                at,
-                CTRL_EXT | FLA | FCAL | FCAH | FCT | FCTTV | TXCW | FCRTL | FCRTH | RXDCTL | RSRPD
-            )
+    /// Offsets that an emulator leaves out.
+    fn is_absent(&self, at: u32) -> bool {
+        let sparse =
+            matches!(at, CTRL_EXT | FLA | FCAL | FCAH | FCT | FCTTV | TXCW | FCRTL | FCRTH | RXDCTL | RSRPD);
+        self.quirks.sparse_registers && sparse
+            || self.quirks.absent_registers.iter().any(|(first, last)| (*first..=*last).contains(&at))
     }
 
     fn read_ctrl(&mut self) -> u32 {
-        let mut value = self.reg(CTRL) | self.reset_bit();
-        if self.part.mac == Mac::I82543 && self.reg(CTRL) & ctrl::MDIO_DIR == 0 {
-            value = value & !ctrl::MDIO | if self.pins.out() { ctrl::MDIO } else { 0 };
-        }
-        value & !self.signal_mask() | self.signal_pin()
-    }
-
-    fn signal_mask(&self) -> u32 {
-        if self.part.media == crate::parts::Media::Fiber { ctrl::SWDPIN1 } else { 0 }
+        self.reset_bit() | self.ctrl_with_pins()
     }
 
     /// Writes as the driver does, with every side effect.
     pub(crate) fn write(&mut self, offset: u32, value: u32) {
-        if self.faults.gone || offset >= WINDOW_LEN || self.in_reset(offset) {
+        if self.faults.gone || offset >= WINDOW_LEN || !self.config.decodes_memory() || self.in_reset(offset)
+        {
             return;
         }
         let Some(at) = canonical(self.part.mac == Mac::I82542, offset & !3) else {
@@ -210,8 +211,13 @@ impl Core {
                 }
             }
             WUS => self.set_reg(WUS, self.reg(WUS) & !value),
+            WUC => match plain::stored_mask(self.part, at) {
+                Some(_) if self.is_absent(at) => {}
+                Some(mask) => self.write_wuc(value, mask),
+                None => self.count_unknown(at),
+            },
             STATUS | RXCW | STATS..STATS_END => self.blame(Wrong::ReadOnly { offset: at }),
-            _ if self.is_sparse(at) => {}
+            _ if self.is_absent(at) => {}
             _ if plain::is_window(at) => self.set_reg(at, value),
             _ => match plain::stored_mask(self.part, at) {
                 Some(mask) => self.write_plain(at, value & mask),
@@ -222,8 +228,10 @@ impl Core {
 
     fn write_plain(&mut self, at: u32, value: u32) {
         self.set_reg(at, value);
-        if at == TXCW {
-            self.refresh_link();
+        match at {
+            TXCW => self.refresh_link(),
+            TDFH | TDFT => self.rewind_fifo(),
+            _ => {}
         }
     }
 
@@ -247,7 +255,7 @@ impl Core {
 
     fn write_ctrl_ext(&mut self, value: u32) {
         let Some(mask) = plain::stored_mask(self.part, CTRL_EXT) else { return self.count_unknown(CTRL_EXT) };
-        if self.is_sparse(CTRL_EXT) {
+        if self.is_absent(CTRL_EXT) {
             return;
         }
         self.set_reg(CTRL_EXT, value & mask);
@@ -303,7 +311,7 @@ impl Core {
         self.set_reg(TCTL, value & tctl::STORED & !tctl::SWXOFF);
         if value & tctl::EN != 0 && !was_on {
             self.check_ring(Ring::Transmit);
-            if self.reg(TIDV) == 0 {
+            if self.reg(TIDV) == 0 && !self.is_absent(TIDV) {
                 self.blame(Wrong::TidvZero);
             }
         }

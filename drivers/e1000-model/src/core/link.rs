@@ -72,6 +72,9 @@ impl Core {
         self.link = link;
         if changed {
             self.raise(icr::LSC);
+            if !self.config.is_awake() {
+                self.link_changed_asleep();
+            }
         }
     }
 
@@ -82,7 +85,7 @@ impl Core {
 
     /// STATUS without an injected fault.
     pub(super) fn true_status(&self) -> u32 {
-        let mut value = 0;
+        let mut value = self.quirks.status_always;
         if let Some(speed) = self.link {
             value |= 1 << 1 | speed.code() << 6 | u32::from(speed.full_duplex);
         } else {
@@ -101,7 +104,7 @@ impl Core {
         } else {
             value |= 1 << 5;
         }
-        value | self.asdv << 8 | 1 << 11
+        value | self.asdv << 8 | self.options.slot.seen_by(self.part).mac_status()
     }
 
     /// CTRL_EXT.ASDCHK: the speed that the clock of the PHY shows.
@@ -119,7 +122,8 @@ impl Core {
         }
         let negotiating = self.tbi_since_ns.is_some() && !self.tbi_negotiated();
         let complete = self.tbi_negotiated() && self.reg(regs::TXCW) & ANE != 0;
-        TBI_PARTNER | 1 << 30 | u32::from(negotiating) << 29 | u32::from(complete) << 31
+        let invalid = u32::from(self.invalid_symbol) << 27;
+        TBI_PARTNER | 1 << 30 | u32::from(negotiating) << 29 | u32::from(complete) << 31 | invalid
     }
 
     /// SWDPIN1 as an input: the optics' signal-detect. Older parts have it the other way round.

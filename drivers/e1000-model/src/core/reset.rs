@@ -10,7 +10,7 @@ use crate::violation::Wrong;
 /// CTRL.RST completes within this.
 const RESET_NS: u64 = 1_000;
 /// EEPROM word 0x0A with these bits at the top is an image that hardware takes.
-const SIGNATURE: u16 = 0b01;
+pub(super) const SIGNATURE: u16 = 0b01;
 
 impl Core {
     pub(super) fn power_on(&mut self) {
@@ -19,8 +19,14 @@ impl Core {
             self.set_reg(offset, value);
         }
         self.load_eeprom();
+        for (offset, value) in self.quirks.reset_values {
+            self.set_reg(*offset, *value);
+        }
         self.carrier = self.wire.carrier(0);
         self.phy.set_carrier(self.carrier, 0);
+        if self.quirks.link_up_at_start {
+            self.phy.finish();
+        }
     }
 
     /// CTRL.RST was written.
@@ -31,6 +37,7 @@ impl Core {
         self.tx.reset();
         self.rx.reset();
         self.looped.clear();
+        self.late.reset();
         self.watch.reset();
         self.irq.reset();
         self.stats.reset();
@@ -50,6 +57,13 @@ impl Core {
         self.reset_done_ns = Some(self.now_ns + RESET_NS);
         self.settled_ns = self.now_ns + self.settle_ns();
         self.refresh_link();
+    }
+
+    /// Power comes back: as CTRL.RST, and the PHY too.
+    pub(crate) fn restart(&mut self) {
+        self.phy.reset_line(true, self.now_ns);
+        self.phy.reset_line(false, self.now_ns);
+        self.begin_reset();
     }
 
     /// How long registers must be left alone (fact sheet 4.2, step 9).

@@ -69,6 +69,11 @@ pub(crate) fn exists(kind: Kind, register: usize) -> bool {
     vendor || matches!(register, 0..=10 | 15..=0x15)
 }
 
+/// The registers that QEMU's card has.
+pub(crate) fn is_common(register: usize) -> bool {
+    matches!(register, 0..=6 | 9 | 10 | 0x10 | 0x11 | 0x14 | 0x15)
+}
+
 pub(crate) fn writable(kind: Kind, register: usize) -> bool {
     let vendor = match kind {
         Kind::Marvell => matches!(register, 0x1a | 0x1d | 0x1e),

@@ -76,7 +76,8 @@ impl Core {
     pub(super) fn write_back(&mut self, mut back: WriteBack, last: bool) {
         self.tell_lies(&mut back);
         self.rx.pending.push(back);
-        if self.rx.pending.len() >= self.receive_batch() || last && self.reg(regs::RDTR) == 0 {
+        let waits = self.reg(regs::RDTR) != 0 && !self.quirks.rx_timers_ignored || self.faults.combined;
+        if self.rx.pending.len() >= self.receive_batch() || last && !waits {
             self.flush_write_backs();
         }
         if last && Faults::spend(&mut self.faults.rx_empty_eop) {
@@ -89,7 +90,7 @@ impl Core {
         let control = self.reg(regs::RXDCTL);
         let threshold = (control >> 16 & 0x3f) as usize;
         let threshold = if control & 1 << 24 != 0 { threshold } else { threshold * 2 };
-        threshold.clamp(1, PENDING_MAX)
+        threshold.clamp(1 + usize::from(self.faults.combined), PENDING_MAX)
     }
 
     fn flush_write_backs(&mut self) {
@@ -122,8 +123,11 @@ impl Core {
         if self.faults.rx_address_changed {
             let _ = self.bus.store(back.at, back.address ^ 0x1000);
         }
-        // The ring was readable a moment ago; if it is gone by now there is nobody to tell.
-        let _ = self.bus.store(back.at.wrapping_add(8), back.word());
+        if self.quirks.rx_status_written_last {
+            let undone = WriteBack { status: back.status & !status::DD, ..back };
+            let _ = self.bus.store(back.at.wrapping_add(8), undone.word());
+        }
+        self.store_back(back.at.wrapping_add(8), back.word(), icr::RXT0);
         if back.index > 0 && Faults::spend(&mut self.faults.rx_done_again) {
             let _ = self.bus.store(back.at.wrapping_sub(8), back.word());
         }
@@ -158,7 +162,7 @@ impl Core {
             self.raise(icr::SRPD);
         }
         match u64::from(self.reg(regs::RDTR)) {
-            0 => self.raise(icr::RXT0),
+            delay if delay == 0 || self.quirks.rx_timers_ignored => self.raise(icr::RXT0),
             delay => {
                 self.rx.timer_ns = Some(self.now_ns + delay * TIMER_UNIT_NS);
                 let absolute = u64::from(self.reg(regs::RADV));

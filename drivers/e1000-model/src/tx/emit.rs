@@ -27,8 +27,7 @@ impl Core {
     /// Sends `tx.out`; `flags` is the descriptor whose VLE, IFCS and special count.
     pub(super) fn emit(&mut self, index: u32, flags: Descriptor) {
         let len = self.tx.out.bytes.len();
-        let fifo = (self.part.packet_buffer_kb().saturating_sub(self.rx_buffer_kb)) as usize * 1024;
-        if len + FIFO_SLACK > fifo || len > PACKET_LEN_MAX {
+        if len + FIFO_SLACK > self.tx_fifo_len() || len > PACKET_LEN_MAX {
             self.blame_at(Wrong::PacketTooLong { len }, Ring::Transmit, index);
             return;
         }
@@ -41,6 +40,7 @@ impl Core {
         let tagged = flags.vle() && self.reg(regs::CTRL) & ctrl::VME != 0 && self.part.has_offloads();
         let vet = self.reg(regs::VET) as u16;
         let pads = self.reg(regs::TCTL) & tctl::PSP != 0 && !self.quirks.tx_unpadded;
+        let ifcs = flags.ifcs() || self.quirks.tx_ifcs_ignored;
         let out = &mut self.tx.out;
         if tagged {
             out.bytes.resize(len + 4, 0);
@@ -50,15 +50,17 @@ impl Core {
         }
         out.error = LineError::None;
         out.fcs = Fcs::Good;
-        if flags.ifcs() || tagged {
+        if ifcs || tagged {
             if pads && out.bytes.len() < PADDED_LEN {
                 out.bytes.resize(PADDED_LEN, 0);
             }
         } else {
             take_own_fcs(out);
         }
-        self.count_sent();
-        self.put_on_the_line();
+        if self.pass_the_fifo() && self.survives_the_line() {
+            self.count_sent();
+            self.put_on_the_line();
+        }
     }
 
     /// A MAC control frame of the card's own making.

@@ -28,8 +28,11 @@ impl Core {
             return;
         }
         let at = ring.at(ring.head).wrapping_add(8);
-        self.tx.reports.push(Report { at, high: descriptor.high, delayed: descriptor.ide() });
-        let enough = if fault == TxFault::OutOfOrder { 2 } else { self.transmit_batch() };
+        let sta = if descriptor.eop() { std::mem::take(&mut self.tx.sta) } else { 0 };
+        let high = descriptor.high | u64::from(sta) << 32;
+        self.tx.reports.push(Report { at, high, delayed: descriptor.ide() });
+        let pairs = fault == TxFault::OutOfOrder || self.faults.combined;
+        let enough = if pairs { self.transmit_batch().max(2) } else { self.transmit_batch() };
         if self.tx.reports.len() >= enough {
             self.flush_reports();
         } else {
@@ -76,7 +79,7 @@ impl Core {
         let mut delayed = false;
         for report in reports.drain(..) {
             // One store; STA is in the last dword, whose other bits stay.
-            let _ = self.bus.store(report.at, report.high | DD);
+            self.store_back(report.at, report.high | DD, icr::TXDW);
             at_once |= !report.delayed;
             delayed |= report.delayed;
         }
