@@ -80,6 +80,13 @@ impl Tap {
     }
 }
 
+impl From<OwnedFd> for Tap {
+    /// The end of a TAP device that another process opened and handed to us.
+    fn from(fd: OwnedFd) -> Tap {
+        Tap { fd }
+    }
+}
+
 impl AsFd for Tap {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
