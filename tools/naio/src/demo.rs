@@ -1,74 +1,96 @@
-//! `naio demo`: the receive and the send experiment over two cards in software.
+//! `naio demo`: the receive and the send experiment over a card in software.
 //!
 //! Receives the command line; opens both ends, checks each arm once by its hash, lets the arms alternate, and hands
 //! the records to the table, the charts, the page and the JSON file. It moves no payload itself.
 
+mod chart;
+mod page;
+mod progress;
+mod record;
+pub(crate) mod remote;
+mod share;
+mod side;
+mod station;
+mod transfer;
+mod wire;
+
 use crate::failure::Failure;
-use crate::record::{Arm, Experiment, Record, table};
-use crate::remote::{self, Job, Remote};
-use crate::transfer::{self, CHUNK, Moved, RECEIVES, Receiver, SENDS, Sender};
-use crate::{chart, page, say};
-use aio_api::{EventQueue, Kind, SocketId, SocketOptions};
-use naio_bench::cpu::Snapshot;
-use naio_bench::sha::hex;
+use crate::say;
 use naio_bench::size::{MIB, Size};
-use naio_sys::clock;
-use std::io::Write as _;
-use std::net::Ipv4Addr;
+use record::{Arm, Experiment, Record, table};
+use remote::{Ends, Wire};
+use share::Share;
+use side::Side;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::{env, fs, io};
+use std::{env, fs};
+use transfer::{CHUNK, RECEIVES, SENDS};
 
-/// The measured side's address.
-const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);
-/// Payload of a run, and of a run over a wire that loses frames.
-const SIZE: Size = Size(256 * MIB);
-const SIZE_LOSSY: Size = Size(MIB / 2);
+/// Payload of a run, and when every frame is written to a file.
+const SIZE: Size = Size(64 * MIB);
+const SIZE_RECORDED: Size = Size(4 * MIB);
+/// Payload of a run over a wire that loses one frame in a hundred, and at the least where it loses more. Each
+/// loss costs a retransmission timeout, which is a second or so.
+const SIZE_LOSSY: u64 = MIB / 2;
+const SIZE_LOSSY_MIN: u64 = MIB / 16;
 /// Runs that are believed to be meant.
 const RUNS_MAX: u32 = 1000;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Payload of one run; 256MiB, or 512KiB with --loss.
+    /// Payload of one run [default: 64MiB; 4MiB with --pcap; 512KiB with --loss 1%, less with more].
     #[arg(long)]
     size: Option<Size>,
     /// Measured runs of each arm.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=i64::from(RUNS_MAX)))]
     runs: u32,
+    /// What joins the card to its partner.
+    #[arg(long, value_enum, default_value_t = Wire::Auto)]
+    wire: Wire,
     /// Share of all frames that the wire loses, both ways: 1%.
-    #[arg(long)]
-    loss: Option<String>,
+    #[arg(long, value_name = "SHARE")]
+    loss: Option<Share>,
+    /// Records every frame that the measured card sends or receives, for tcpdump and wireshark.
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
     /// Writes the runs to FILE, one JSON object a line, with the keys of `cargo rig compare`.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Where the charts and the page go; target/naio by default.
+    /// Where the charts and the page go [default: target/naio].
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
 }
 
 impl Arguments {
     fn size(&self) -> u64 {
-        let size = self.size.unwrap_or(if self.loss.is_some() { SIZE_LOSSY } else { SIZE });
+        let usual = match (&self.loss, &self.pcap) {
+            (Some(share), _) => Size((SIZE_LOSSY * 100 / u64::from(share.0.max(100))).max(SIZE_LOSSY_MIN)),
+            (None, Some(_)) => SIZE_RECORDED,
+            (None, None) => SIZE,
+        };
         // A run of nothing has no speed.
-        size.0.max(1)
-    }
-
-    /// The name that opens either card.
-    fn card(&self) -> String {
-        match &self.loss {
-            Some(share) => format!("model:pair:demo?loss={share}"),
-            None => "model:pair:demo".into(),
-        }
+        self.size.unwrap_or(usual).0.max(1)
     }
 
     /// What the reader must know to judge the figures.
-    fn about(&self) -> Vec<String> {
-        let loss = self.loss.as_deref().unwrap_or("nothing");
+    fn about(&self, ends: &Ends) -> Vec<String> {
+        let loss = self.loss.map_or_else(|| "nothing".into(), |share| format!("{share} of the frames"));
+        let cpu = match ends.remote {
+            remote::Remote::Linux(_) => {
+                "CPU: \u{201c}program\u{201d} is the thread that runs the queue, stack and driver, \u{201c}remote\u{201d} \
+                 the Linux process with its system calls, \u{201c}cards\u{201d} the thread of the card in software; \
+                 what Linux does with a frame when it takes it from the TAP happens in that thread too, and counts there."
+            }
+            remote::Remote::Naio(_) => {
+                "CPU: \u{201c}program\u{201d} is the thread that runs the queue, stack and driver, \u{201c}remote\u{201d} \
+                 its partner's, \u{201c}cards\u{201d} the threads of both cards in software."
+            }
+        };
         vec![
             format!(
-                "Two 82540EM in software (model:pair) joined by a wire in memory that loses {loss}. The remote is \
-                 a second naio stack in a thread of its own and always asynchronous; the host's Linux over a TAP \
-                 is not offered here yet. {} for each run, one TCP connection for each run.",
+                "An 82540EM in software. Its wire: {}. It loses {loss}. {} for each run, one TCP connection for each \
+                 run.",
+                ends.why,
                 Size(self.size())
             ),
             format!(
@@ -83,42 +105,26 @@ impl Arguments {
                  there is none, in place of poll() and send().",
                 CHUNK >> 10
             ),
-            "Both arms use the same driver, stack and queue, and all four threads (two queues, two cards) poll: \
-             the CPU time of a thread includes its waiting. Compare the arms, not the numbers with a real card's."
-                .into(),
+            format!(
+                "{cpu} The queues and cards poll, so their threads' CPU time includes waiting. Both arms use the same \
+                 driver, stack and queue: compare the arms, not the numbers with a real card's."
+            ),
         ]
     }
 }
 
 /// Runs the demonstration.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let about = arguments.about();
-    about.iter().for_each(say);
     let folder = arguments.out.clone().unwrap_or_else(default_folder);
     fs::create_dir_all(&folder).map_err(|source| Failure::Write { path: folder.clone(), source })?;
-
     let pieces = Arc::new(transfer::pieces());
-    let remote = Remote::start(&arguments.card(), pieces.clone())?;
-    let queue = remote::open(&arguments.card(), ADDRESS)?;
-    let mut side = Side { queue, remote, pieces, bytes: arguments.size() };
-    let mut records = Vec::new();
-    for experiment in Experiment::ALL {
-        for arm in Arm::of(experiment) {
-            side.check(arm)?;
-        }
-        for run in 1..=arguments.runs {
-            for arm in Arm::of(experiment) {
-                let record = Record { sha256_ok: Some(true), run, ..side.measure(arm, false)?.0 };
-                progress(&format!(
-                    "{} run {run} of {}: {:.1} MB/s",
-                    arm.name(),
-                    arguments.runs,
-                    record.mb_per_s
-                ));
-                records.push(record);
-            }
-        }
-    }
+    let ends = Ends::open(arguments.wire, arguments.loss, arguments.pcap.as_deref(), &pieces)?;
+    let about = arguments.about(&ends);
+    about.iter().for_each(say);
+    let (tally, card) = (ends.tally.clone(), ends.card.clone());
+
+    let mut side = Side::new(ends, pieces, arguments.size());
+    let records = experiments(&mut side, arguments.runs)?;
     for experiment in Experiment::ALL {
         say("");
         say(table(experiment, &of(experiment, &records)).trim_end());
@@ -127,9 +133,36 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(path) = &arguments.json {
         write_json(path, &records)?;
     }
+    // The capture is whole once the card that records it is gone.
+    drop(side);
     say("");
+    let (frames, lost) = tally.frames();
+    say(format!("wire: {frames} frames, of which {lost} were lost on purpose"));
+    // Counted by the card against the datasheet, cheap checks only.
+    say(format!("driver: {} violations of the datasheet", card.violation_count()));
+    if let Some(path) = &arguments.pcap {
+        if tally.capture_is_incomplete() {
+            return Err(Failure::Incomplete(path.clone()));
+        }
+        say(format!("frames: {} (tcpdump -n -r, wireshark, naio replay)", path.display()));
+    }
     say(format!("charts and tables: {}", page::write(&folder, &about, &records)?.display()));
     Ok(())
+}
+
+fn experiments(side: &mut Side, runs: u32) -> Result<Vec<Record>, Failure> {
+    let mut records = Vec::new();
+    for experiment in Experiment::ALL {
+        for arm in Arm::of(experiment) {
+            side.check(arm)?;
+        }
+        for run in 1..=runs {
+            for arm in Arm::of(experiment) {
+                records.push(side.run(arm, run, runs)?);
+            }
+        }
+    }
+    Ok(records)
 }
 
 fn of(experiment: Experiment, records: &[Record]) -> Vec<Record> {
@@ -143,11 +176,6 @@ fn default_folder() -> PathBuf {
     workspace.unwrap_or_default().join("target").join("naio")
 }
 
-/// A line on standard error, which may be closed.
-fn progress(line: &str) {
-    let _ = writeln!(io::stderr(), "  {line}");
-}
-
 fn write_json(path: &Path, records: &[Record]) -> Result<(), Failure> {
     let mut text = String::new();
     for record in records {
@@ -155,87 +183,4 @@ fn write_json(path: &Path, records: &[Record]) -> Result<(), Failure> {
         text.push('\n');
     }
     fs::write(path, text).map_err(|source| Failure::Write { path: path.into(), source })
-}
-
-/// The measured side, and its partner.
-struct Side {
-    queue: EventQueue,
-    remote: Remote,
-    pieces: Arc<Vec<Vec<u8>>>,
-    bytes: u64,
-}
-
-impl Side {
-    /// The hashed run of an arm.
-    fn check(&mut self, arm: Arm) -> Result<(), Failure> {
-        let (_, digest) = self.measure(arm, true)?;
-        let expected = transfer::digest(&self.pieces, self.bytes);
-        match digest {
-            Some(digest) if digest == expected => {
-                progress(&format!("{} moved the right bytes: SHA-256 {:.16}…", arm.name(), hex(&digest)));
-                Ok(())
-            }
-            got => Err(Failure::Hash {
-                arm: arm.name(),
-                got: got.map_or_else(|| "none".into(), |digest| hex(&digest)),
-                expected: hex(&expected),
-            }),
-        }
-    }
-
-    /// One run: the figures of it and, if asked for, the hash of what arrived. The measured part is from before the
-    /// connect to the last byte here, or to its acknowledgement.
-    fn measure(
-        &mut self,
-        arm: Arm,
-        hashed: bool,
-    ) -> Result<(Record, Option<naio_bench::sha::Digest>), Failure> {
-        let receives = arm.experiment == Experiment::Receive;
-        let job = Job { sends: receives, bytes: self.bytes, hashed: hashed && !receives };
-        let pieces = self.pieces.clone();
-        let receiver = Receiver::new(&self.queue, arm.style, hashed)?;
-        let sender = Sender::new(&self.queue, arm.style, &pieces)?;
-        self.remote.ask(job)?;
-
-        let counters = self.queue.counters().queue;
-        let (before, cpu) = (Snapshot::take(), clock::thread_cpu());
-        let socket = self.connect()?;
-        let moved: Moved = if receives {
-            receiver.run(&mut self.queue, socket, self.bytes)?
-        } else {
-            sender.run(&mut self.queue, socket, self.bytes)?
-        };
-        let (usage, cpu) = (Snapshot::take().since(&before), clock::thread_cpu().saturating_sub(cpu));
-        let after = self.queue.counters().queue;
-
-        self.queue.close(socket, 0)?;
-        let outcome = self.remote.outcome(&mut self.queue)?;
-        remote::settle(&mut self.queue)?;
-        let turns = after.rx_turns - counters.rx_turns;
-        let frames = after.rx_frames - counters.rx_frames;
-        let (program, remote) = (cpu.as_secs_f64(), outcome.cpu.as_secs_f64());
-        let record = Record {
-            frames_per_turn: (turns > 0).then(|| frames as f64 / turns as f64),
-            empty_turns_per_mib: (after.empty_turns - counters.empty_turns) as f64 * MIB as f64
-                / self.bytes as f64,
-            program_cpu_s: program,
-            remote_cpu_s: remote,
-            cards_cpu_s: (usage.user_s + usage.sys_s - program - remote).max(0.0),
-            ..Record::new(arm, self.bytes, usage.seconds, usage.busy)
-        };
-        Ok((record, moved.digest.or(outcome.moved.digest)))
-    }
-
-    fn connect(&mut self) -> Result<SocketId, Failure> {
-        let socket = self.queue.socket(SocketOptions::default())?;
-        self.queue.connect(socket, Remote::address(), 0)?;
-        let mut done = Vec::new();
-        loop {
-            transfer::wait(&mut self.queue, &mut done)?;
-            if let Some(done) = done.drain(..).find(|done| done.kind == Kind::Connect) {
-                done.result.map_err(|error| Failure::Operation("the connect", error))?;
-                return Ok(socket);
-            }
-        }
-    }
 }

@@ -1,15 +1,22 @@
-//! Why the demonstration stopped, and what the user can do about it.
+//! Why a command stopped, and what the user can do about it.
 
+use crate::demo::remote::Refused;
 use aio_api::{BufferError, BuildError, ListenError, OpError, SocketError, SubmitError, WaitError};
+use naio_bench::protocol::DecodeError;
+use naio_e1000_model::ModelError;
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
-/// Why there are no figures.
+/// Why there is no result.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    #[error("cannot open {name}")]
-    Open { name: String, source: BuildError },
+    #[error("no card in software")]
+    Model(#[from] ModelError),
+    #[error("the driver cannot open the card")]
+    Driver(#[from] naio_e1000::OpenError),
+    #[error("no event queue")]
+    Queue(#[source] BuildError),
     #[error("an operation was refused")]
     Submit(#[from] SubmitError),
     #[error("no buffers")]
@@ -26,14 +33,24 @@ pub(crate) enum Failure {
     Stalled(u64),
     #[error("the transfer ended after {moved} of {expected} bytes")]
     EndedEarly { moved: u64, expected: u64 },
+    #[error("the measured side did not speak the experiments' protocol")]
+    Request(#[from] DecodeError),
+    #[error(transparent)]
+    Answer(#[from] naio_bench::failure::Failure),
+    #[error("no TAP")]
+    Refused(#[from] Refused),
+    #[error("the partner's process does not answer")]
+    Remote(#[source] io::Error),
     #[error("the remote's thread has ended")]
     RemoteGone,
-    #[error("no thread for the remote")]
+    #[error("no thread")]
     Thread(#[source] io::Error),
     #[error("{arm} moved wrong bytes: SHA-256 {got} instead of {expected}")]
     Hash { arm: &'static str, got: String, expected: String },
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
+    #[error("{} did not take every frame: the capture is incomplete", .0.display())]
+    Incomplete(PathBuf),
     #[error("cannot draw {}: {why}", path.display())]
     Draw { path: PathBuf, why: String },
     #[error("the figures cannot be written as JSON")]
@@ -49,11 +66,29 @@ impl Failure {
             told += &format!(": {error}");
             source = error.source();
         }
-        if let Failure::Open { source, .. } = self
-            && let Some(help) = source.help()
-        {
+        if let Some(help) = self.help() {
             told += &format!("\n  {help}");
         }
         told
+    }
+
+    fn help(&self) -> Option<String> {
+        Some(match self {
+            Failure::Queue(error) => return error.help(),
+            Failure::Refused(_) => "--wire pair needs no rights; for a TAP, run as root, or let users have \
+                 /dev/net/tun (mode 0666) and user namespaces (sysctl user.max_user_namespaces)"
+                .into(),
+            Failure::Incomplete(_) => "is the disk full? a smaller --size needs less".into(),
+            Failure::Stalled(_) => {
+                "a wire that loses so much may need longer than this: try a smaller --loss".into()
+            }
+            Failure::Hash { .. } => {
+                "this is a bug; run it again with --pcap FILE and keep the capture".into()
+            }
+            Failure::Remote(_) | Failure::RemoteGone => {
+                "--wire pair or --wire tap chooses another partner".into()
+            }
+            _ => return None,
+        })
     }
 }

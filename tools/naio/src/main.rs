@@ -1,17 +1,13 @@
-//! The program `naio`: what naio does, shown on a machine with nothing.
+//! The program `naio`: what naio does, shown on a machine with nothing, and the operator's command.
 //!
-//! Receives a command line, prints tables and progress. What is measured and how is in [`demo`].
+//! Receives a command line and hands it to the room of the sub-command, one file each; prints what went wrong.
 #![forbid(unsafe_code)]
 
-mod chart;
 mod demo;
 mod failure;
-mod page;
-mod record;
-mod remote;
-mod transfer;
 
 use clap::{Parser, Subcommand};
+use failure::Failure;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
@@ -25,17 +21,32 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Receives and sends over two cards in software, asynchronously and synchronously, and draws the figures.
+    /// Receives and sends over a card in software, asynchronously and synchronously, and draws the figures.
     ///
-    /// Needs no device, no emulator and no rights. Both ends are naio: each is a driver, a TCP stack and an event
-    /// queue in a thread of its own over a card in software, which is a thread too; the cards are joined by a
-    /// wire in memory. Compare the arms with each other, not with real cards.
+    /// Needs no device, no emulator and no rights. The measured side is naio: a driver, a TCP stack and an event queue
+    /// in one thread, over a card in software, which is a thread too. Its partner is the TCP of this machine's Linux,
+    /// over a TAP in a private network, where the system allows that; otherwise a second naio over a wire in memory.
+    /// It says which it is and why. Compare the arms with each other, not with real cards.
+    ///
+    /// Examples:
+    ///   naio demo                            tables here, charts in target/naio/index.html
+    ///   naio demo --wire pair --runs 9       both ends naio, nine runs of each arm
+    ///   naio demo --loss 1%                  a bad wire, and still the right bytes
+    ///   naio demo --pcap demo.pcap           every frame, for tcpdump -n -r demo.pcap
+    ///   naio demo --json runs.json           one object a run, for your own charts
+    #[command(verbatim_doc_comment)]
     Demo(demo::Arguments),
+    /// The partner's process of `naio demo`.
+    #[command(hide = true)]
+    Remote(demo::remote::process::Arguments),
 }
 
 fn main() -> ExitCode {
-    let Arguments { verb: Verb::Demo(arguments) } = Arguments::parse();
-    match demo::run(&arguments) {
+    let done = match Arguments::parse().verb {
+        Verb::Demo(arguments) => demo::run(&arguments),
+        Verb::Remote(arguments) => demo::remote::process::run(&arguments).map_err(Failure::Remote),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             let _ = writeln!(io::stderr(), "{}", failure.told());

@@ -17,6 +17,8 @@ const LOOK_EVERY: Duration = Duration::from_micros(50);
 #[derive(Debug)]
 pub struct TapWire {
     tap: Tap,
+    /// Where the kernel writes: a frame's own buffer would have to be this long, and cleared, for each look.
+    scratch: Vec<u8>,
     /// Frames that the kernel did not take or that were broken.
     dropped: u64,
 }
@@ -25,7 +27,7 @@ impl TapWire {
     /// The wire behind an open TAP device.
     #[must_use]
     pub fn new(tap: Tap) -> TapWire {
-        TapWire { tap, dropped: 0 }
+        TapWire { tap, scratch: vec![0; FRAME_LEN_MAX], dropped: 0 }
     }
 
     /// Frames that went nowhere: the kernel refused them, or their FCS was wrong.
@@ -43,15 +45,14 @@ impl Wire for TapWire {
     }
 
     fn receive(&mut self, frame: &mut Frame, _: u64) -> bool {
-        frame.bytes.resize(FRAME_LEN_MAX, 0);
-        let len = self.tap.receive(&mut frame.bytes).ok().flatten();
-        frame.bytes.truncate(len.unwrap_or(0));
-        if len.is_some() && frame.bytes.len() < 60 {
-            // The kernel does not pad, a transmitter on a wire does.
-            frame.bytes.resize(60, 0);
-        }
-        *frame = Frame { bytes: std::mem::take(&mut frame.bytes), ..Frame::default() };
-        len.is_some()
+        let Some(len) = self.tap.receive(&mut self.scratch).ok().flatten() else { return false };
+        let mut bytes = std::mem::take(&mut frame.bytes);
+        bytes.clear();
+        bytes.extend_from_slice(&self.scratch[..len]);
+        // The kernel does not pad, a transmitter on a wire does.
+        bytes.resize(len.max(60), 0);
+        *frame = Frame { bytes, ..Frame::default() };
+        true
     }
 
     fn sleep_max(&self) -> Option<Duration> {

@@ -1,6 +1,6 @@
 //! One run as it goes into the table, the charts and the JSON file, and what many of them say together.
 
-use crate::transfer::Style;
+use super::transfer::Style;
 use serde::Serialize;
 
 /// What is measured, from where the measured side stands.
@@ -57,7 +57,7 @@ impl Arm {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Record {
     pub(crate) experiment: &'static str,
-    /// Always `model-pair`: two cards in software on one wire in memory.
+    /// `model-tap`: a card in software and the host's Linux. `model-pair`: two cards on one wire in memory.
     pub(crate) topology: &'static str,
     pub(crate) arm: &'static str,
     /// Always `none`.
@@ -83,9 +83,9 @@ pub(crate) struct Record {
     pub(crate) sha256_ok: Option<bool>,
     /// CPU seconds of the measured program's thread: its queue, stack and driver.
     pub(crate) program_cpu_s: f64,
-    /// CPU seconds of the remote's thread.
+    /// CPU seconds of the partner: its thread, or its process.
     pub(crate) remote_cpu_s: f64,
-    /// CPU seconds of the process less those two: both cards in software. In steps of a clock tick.
+    /// CPU seconds of our process that are none of those two's: the cards in software.
     pub(crate) cards_cpu_s: f64,
 }
 

@@ -1,6 +1,6 @@
 //! Moves payload through one event queue, either way, asynchronously or synchronously.
 //!
-//! Receives a queue, a connected socket and an amount; hands on a [`Moved`]. It knows nothing of experiments,
+//! Receives a queue, a connected socket and an amount; hands on what was moved. It knows nothing of experiments,
 //! runs and figures. The four loops differ in nothing but what their names say:
 //!
 //! - *asynchronous receive*: several registered buffers are posted; each is looked at where it is and posted again.
@@ -12,6 +12,7 @@
 
 use crate::failure::Failure;
 use aio_api::{Buffer, Completion, EventQueue, Kind, RecvOptions, SocketId, Wait};
+use naio_bench::protocol::{REQUEST_LEN, Request};
 use naio_bench::sha::{Digest, Hasher};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub(crate) const SENDS: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Seed of the payload. Fixed, so that a failure can be repeated.
 const SEED: u64 = 0x6e61_696f;
+/// Cookie of a send of payload; a request has another.
+const PIECE: u64 = 1;
 
 /// How a program uses the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +37,14 @@ pub(crate) enum Style {
     Synchronous,
 }
 
-/// What a transfer was.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Moved {
-    /// Of the payload, if the receiving side was asked.
+/// What a receiver got.
+#[derive(Debug, Default)]
+pub(crate) struct Received {
+    pub(crate) bytes: u64,
+    /// Of the payload, if it was asked for.
     pub(crate) digest: Option<Digest>,
+    /// What followed the payload.
+    pub(crate) tail: Vec<u8>,
 }
 
 /// Pieces of pseudo-random payload, [`SENDS`] of them.
@@ -75,13 +81,49 @@ pub(crate) fn wait(queue: &mut EventQueue, done: &mut Vec<Completion>) -> Result
     Ok(())
 }
 
-/// Receives `bytes` bytes.
+/// Drives the queue until nothing is outstanding: what is left of one connection shall not meet the next.
+pub(crate) fn settle(queue: &mut EventQueue) -> Result<(), Failure> {
+    let mut done = Vec::new();
+    while queue.outstanding() > 0 {
+        wait(queue, &mut done)?;
+        done.clear();
+    }
+    Ok(())
+}
+
+/// A registered buffer that holds `bytes`.
+pub(crate) fn letter(queue: &EventQueue, bytes: &[u8]) -> Result<Buffer, Failure> {
+    let mut buffer = queue.buffers(1, bytes.len())?.remove(0);
+    buffer.copy_from_slice(bytes);
+    Ok(buffer)
+}
+
+/// Reads the request that every connection begins with.
+pub(crate) fn read_request(queue: &mut EventQueue, socket: SocketId) -> Result<Request, Failure> {
+    let buffer = queue.buffers(1, REQUEST_LEN)?.remove(0);
+    queue.recv(socket, buffer, RecvOptions::wait_all(), 0)?;
+    let mut done = Vec::new();
+    loop {
+        wait(queue, &mut done)?;
+        if let Some(done) = done.drain(..).find(|done| done.kind == Kind::Recv) {
+            done.result.map_err(|error| Failure::Operation("the receive of a request", error))?;
+            let wire = done.buffer.as_deref().and_then(|bytes| bytes.first_chunk::<REQUEST_LEN>());
+            return match wire.filter(|_| done.bytes == REQUEST_LEN as u64) {
+                Some(wire) => Ok(Request::decode(wire)?),
+                None => Err(Failure::EndedEarly { moved: done.bytes, expected: REQUEST_LEN as u64 }),
+            };
+        }
+    }
+}
+
+/// Receives payload, and what follows it.
 pub(crate) struct Receiver {
     style: Style,
     buffers: Vec<Buffer>,
     /// The program's own memory, of a synchronous program.
     own: Vec<u8>,
     hasher: Option<Hasher>,
+    got: Received,
 }
 
 impl Receiver {
@@ -89,37 +131,45 @@ impl Receiver {
     pub(crate) fn new(queue: &EventQueue, style: Style, hashed: bool) -> Result<Receiver, Failure> {
         let count = if style == Style::Asynchronous { RECEIVES } else { 1 };
         let buffers = queue.buffers(count, CHUNK)?;
-        Ok(Receiver { style, buffers, own: vec![0xff; CHUNK], hasher: hashed.then(Hasher::new) })
+        let hasher = hashed.then(Hasher::new);
+        Ok(Receiver { style, buffers, own: vec![0xff; CHUNK], hasher, got: Received::default() })
     }
 
-    /// Receives until all is there.
+    /// Receives `payload` bytes, or all until the end of the stream, and `tail` bytes after them.
     pub(crate) fn run(
         mut self,
         queue: &mut EventQueue,
         socket: SocketId,
-        expected: u64,
-    ) -> Result<Moved, Failure> {
+        payload: Option<u64>,
+        tail: usize,
+        step: &mut dyn FnMut(u64),
+    ) -> Result<Received, Failure> {
         for buffer in std::mem::take(&mut self.buffers) {
             queue.recv(socket, buffer, RecvOptions::default(), 0)?;
         }
-        let (mut moved, mut done) = (0, Vec::new());
-        while moved < expected {
+        let expected = payload.unwrap_or(u64::MAX);
+        let (mut ended, mut done) = (false, Vec::new());
+        while !ended && (self.got.bytes < expected || self.got.tail.len() < tail) {
             wait(queue, &mut done)?;
-            for done in done.drain(..).filter(|done| done.kind == Kind::Recv) {
+            for done in done.drain(..) {
                 done.result.map_err(|error| Failure::Operation("a receive", error))?;
-                let Some(buffer) = done.buffer else { continue };
-                self.handle(&buffer[..done.bytes as usize]);
-                moved += done.bytes;
-                if done.flags.is_eof() && moved < expected {
-                    return Err(Failure::EndedEarly { moved, expected });
+                let Some(buffer) = done.buffer.filter(|_| done.kind == Kind::Recv) else { continue };
+                self.take(&buffer[..done.bytes as usize], expected, tail);
+                step(self.got.bytes);
+                ended |= done.flags.is_eof();
+                if !ended {
+                    queue.recv(socket, buffer, RecvOptions::default(), 0)?;
                 }
-                queue.recv(socket, buffer, RecvOptions::default(), 0)?;
             }
         }
-        Ok(Moved { digest: self.hasher.map(Hasher::finish) })
+        let is_short = payload.is_some_and(|payload| self.got.bytes < payload) || self.got.tail.len() < tail;
+        if is_short {
+            return Err(Failure::EndedEarly { moved: self.got.bytes, expected });
+        }
+        Ok(Received { digest: self.hasher.map(Hasher::finish), ..self.got })
     }
 
-    fn handle(&mut self, bytes: &[u8]) {
+    fn take(&mut self, bytes: &[u8], expected: u64, tail: usize) {
         let bytes = match self.style {
             Style::Asynchronous => bytes,
             Style::Synchronous => {
@@ -129,9 +179,14 @@ impl Receiver {
                 std::hint::black_box(&*own)
             }
         };
+        let of_payload = (expected - self.got.bytes).min(bytes.len() as u64) as usize;
+        let (payload, behind) = bytes.split_at(of_payload);
         if let Some(hasher) = &mut self.hasher {
-            hasher.update(bytes);
+            hasher.update(payload);
         }
+        self.got.bytes += of_payload as u64;
+        let room = tail - self.got.tail.len();
+        self.got.tail.extend_from_slice(&behind[..room.min(behind.len())]);
     }
 }
 
@@ -162,7 +217,8 @@ impl<'a> Sender<'a> {
         queue: &mut EventQueue,
         socket: SocketId,
         bytes: u64,
-    ) -> Result<Moved, Failure> {
+        step: &mut dyn FnMut(u64),
+    ) -> Result<(), Failure> {
         let (mut sent, mut acknowledged, mut done) = (0, 0, Vec::new());
         let mut pieces = self.pieces.iter().cycle();
         while acknowledged < bytes {
@@ -174,17 +230,20 @@ impl<'a> Sender<'a> {
                 if self.style == Style::Synchronous {
                     buffer[..len].copy_from_slice(&piece[..len]);
                 }
-                queue.send(socket, buffer, 0..len, 0)?;
+                queue.send(socket, buffer, 0..len, PIECE)?;
                 sent += len as u64;
             }
             wait(queue, &mut done)?;
             for done in done.drain(..).filter(|done| done.kind == Kind::Send) {
                 done.result.map_err(|error| Failure::Operation("a send", error))?;
-                acknowledged += done.bytes;
-                // Sends complete in order, so the buffer holds the piece that comes next in its turn.
-                self.free.extend(done.buffer);
+                if done.user_data == PIECE {
+                    acknowledged += done.bytes;
+                    // Sends complete in order, so the buffer holds the piece that comes next in its turn.
+                    self.free.extend(done.buffer);
+                }
             }
+            step(acknowledged);
         }
-        Ok(Moved { digest: None })
+        Ok(())
     }
 }

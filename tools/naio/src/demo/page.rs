@@ -2,8 +2,8 @@
 //!
 //! Receives text and the drawn files, hands on one HTML file that needs no other to be read.
 
+use super::record::{Experiment, Record, table};
 use crate::failure::Failure;
-use crate::record::{Experiment, Record, table};
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -3,9 +3,9 @@
 //! Receives records, writes the same picture as SVG and as PNG. The text of the PNG is set in a font that is
 //! part of the program: it needs none of the system's.
 
+use super::record::{Arm, Experiment, Record};
+use super::transfer::Style;
 use crate::failure::Failure;
-use crate::record::{Arm, Experiment, Record};
-use crate::transfer::Style;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use std::path::Path;
@@ -39,7 +39,9 @@ fn picture<B: DrawingBackend>(
 ) -> Result<(), String> {
     area.fill(&WHITE).map_err(|error| error.to_string())?;
     let (above, below) = area.split_vertically(SIZE.1 / 2);
-    let title = experiment.title();
+    // The wire stands in the title: a picture is often shown without its page.
+    let wire = records.first().map_or("", |record| record.topology);
+    let title = format!("{}, {wire}", experiment.title());
     panel(&above, &format!("{title}: speed"), "MB/s", experiment, records, |r| r.mb_per_s)?;
     let caption = format!("{title}: CPU of the program's thread");
     panel(&below, &caption, "CPU seconds", experiment, records, |r| r.program_cpu_s)?;
