@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// Runs `naio` with these arguments, and a path between them.
-pub fn naio(before: &[&str], path: Option<&Path>, after: &[&str]) -> Output {
+pub(crate) fn naio(before: &[&str], path: Option<&Path>, after: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_naio"));
     command.args(before);
     command.args(path).args(after);
@@ -15,7 +15,7 @@ pub fn naio(before: &[&str], path: Option<&Path>, after: &[&str]) -> Output {
 }
 
 /// An empty folder for one test.
-pub fn folder(name: &str) -> PathBuf {
+pub(crate) fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).expect("a folder");
@@ -23,6 +23,6 @@ pub fn folder(name: &str) -> PathBuf {
 }
 
 /// What was printed.
-pub fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
