@@ -225,6 +225,7 @@ impl Core {
     pub(crate) fn tick(&mut self, now_ns: u64) {
         self.now_ns = self.now_ns.max(now_ns);
         let now = self.now_ns;
+        self.follow_script();
         if self.faults.gone {
             return;
         }
@@ -238,7 +239,7 @@ impl Core {
         if self.phy.take_interrupt() && self.part.is_82540_or_later() && !self.part.is_82541_or_82547() {
             self.raise(icr::PHYINT);
         }
-        self.late_ones();
+        self.late_stores();
         self.receive_timers();
         self.transmit_timers();
         self.refresh_link();

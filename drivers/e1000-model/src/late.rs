@@ -57,13 +57,17 @@ impl Core {
         }
     }
 
-    /// Carries out what is due.
-    pub(crate) fn late_ones(&mut self) {
+    /// Stores what is due.
+    pub(crate) fn late_stores(&mut self) {
         while self.late.stores.front().is_some_and(|store| store.due_ns <= self.now_ns) {
             let Some(store) = self.late.stores.pop_front() else { break };
             let _ = self.bus.store(store.at, store.word);
             self.raise(store.cause);
         }
+    }
+
+    /// Changes the faults when their time has come, even those of a card that is gone.
+    pub(crate) fn follow_script(&mut self) {
         while self.late.script.first().is_some_and(|(at, _)| *at <= self.now_ns) {
             let (_, faults) = self.late.script.remove(0);
             self.set_faults(faults);

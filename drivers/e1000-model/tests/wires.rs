@@ -214,3 +214,173 @@ mod inside {
         panic!("no ARP reply");
     }
 }
+
+#[test]
+fn a_pcapng_record_tells_directions_and_can_be_replayed() {
+    let (a, mut b, _cable) = pair();
+    let mut file = Vec::new();
+    {
+        let mut wire = Record::next_generation(a, &mut file).expect("memory takes it");
+        send(&mut wire, 1, 5_000_000_000);
+        assert_eq!(receive(&mut b, 0).len(), 1);
+        let mut broken = Frame::good(&frame([0xff; 6], 101));
+        broken.fcs = Fcs::Wrong([1, 2, 3, 4]);
+        b.send(&mut broken, 0);
+        assert_eq!(receive(&mut wire, 5_000_001_234).len(), 1);
+        assert_eq!(wire.lost, 0);
+    }
+    assert!(file.len().is_multiple_of(4));
+    let capture = Capture::parse(&file).expect("our own file");
+    assert!(!capture.truncated);
+    let packets: Vec<_> = capture.packets.iter().map(|packet| (packet.at_ns, packet.bytes.len())).collect();
+    assert_eq!(packets, [(0, 100), (1_234, 101)]);
+    // The flags of both packets: sent; received with a wrong FCS.
+    let words: Vec<u32> = file.chunks(4).map(|w| u32::from_le_bytes([w[0], w[1], w[2], w[3]])).collect();
+    let flags: Vec<u32> =
+        words.windows(2).filter(|pair| pair[0] == 2 | 4 << 16).map(|pair| pair[1]).collect();
+    assert_eq!(flags, [2, 1 | 1 << 24]);
+    let mut replay = Replay::new(capture, false);
+    assert_eq!(receive(&mut replay, 0).len(), 2, "unpaced: all at once");
+}
+
+struct Full;
+
+impl std::io::Write for Full {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if bytes.len() == 24 { Ok(24) } else { Err(std::io::ErrorKind::StorageFull.into()) }
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_full_disk_loses_the_record_and_not_the_frame() {
+    let (a, mut b, _cable) = pair();
+    let mut wire = Record::new(a, Full).expect("the header fits");
+    send(&mut wire, 1, 0);
+    assert_eq!((wire.lost, receive(&mut b, 0).len()), (1, 1));
+}
+
+#[test]
+fn a_cable_carries_both_ways_holds_a_bounded_number_and_can_be_pulled() {
+    let (mut a, mut b, cable) = pair();
+    assert!(a.carrier(0) && b.carrier(0));
+    send(&mut a, 1, 0);
+    send(&mut b, 2, 0);
+    assert_eq!(receive(&mut a, 0).iter().map(number).collect::<Vec<_>>(), [2]);
+    assert_eq!(receive(&mut b, 0).iter().map(number).collect::<Vec<_>>(), [1]);
+    let mut held = 0;
+    while a.ready(0) {
+        send(&mut a, held, 0);
+        held += 1;
+        assert!(held < 10_000, "it is bounded");
+    }
+    assert!(b.ready(0), "the other direction is its own");
+    let got = receive(&mut b, 0);
+    assert_eq!(got.iter().map(number).collect::<Vec<_>>(), (0..held).collect::<Vec<_>>());
+    assert!(a.ready(0));
+    send(&mut a, 1, 0);
+    cable.plug(false);
+    assert!(!a.carrier(0) && !b.carrier(0) && receive(&mut b, 0).is_empty(), "lost on the way");
+    send(&mut a, 1, 0);
+    cable.plug(true);
+    assert!(a.carrier(0) && receive(&mut b, 0).is_empty());
+    drop(b);
+    assert!(!a.carrier(0), "nobody at the other end");
+}
+
+/// What comes out of an impaired cable: frame number and the time at which it was seen, by the
+/// microsecond.
+fn through(harm: Harm, frames: u32, spacing_us: u64, seed: u64) -> (Vec<(u32, u64)>, Vec<Frame>) {
+    let (a, mut b, _cable) = pair();
+    let (mut a, _knob) = Impair::new(a, harm, seed);
+    let (mut seen, mut whole) = (Vec::new(), Vec::new());
+    for now_us in 0..u64::from(frames) * spacing_us + 5_000 {
+        if now_us % spacing_us == 0 && now_us / spacing_us < u64::from(frames) {
+            send(&mut a, (now_us / spacing_us) as u32, now_us * 1_000);
+        }
+        assert!(a.ready(now_us * 1_000));
+        for frame in receive(&mut b, now_us * 1_000) {
+            seen.push((number(&frame), now_us));
+            whole.push(frame);
+        }
+    }
+    (seen, whole)
+}
+
+#[test]
+fn each_harm_alone_does_what_its_word_says() {
+    for seed in seeds(1, 3) {
+        let none = Harm::default();
+        let (seen, whole) = through(none, 200, 10, seed);
+        assert_eq!(seen, (0..200).map(|n| (n, u64::from(n) * 10)).collect::<Vec<_>>());
+        assert!(whole.iter().all(|frame| frame.fcs == Fcs::Good));
+
+        let (seen, _) = through(Harm { loss: 10_000, ..none }, 50, 10, seed);
+        assert_eq!(seen, []);
+        let (seen, _) = through(Harm { loss: 5_000, ..none }, 400, 10, seed);
+        assert!((120..280).contains(&seen.len()), "seed {seed}: {}", seen.len());
+        assert!(seen.is_sorted());
+
+        let (seen, _) = through(Harm { duplicate: 10_000, ..none }, 50, 10, seed);
+        assert_eq!(
+            seen.iter().map(|(n, _)| *n).collect::<Vec<_>>(),
+            (0..100).map(|n| n / 2).collect::<Vec<_>>()
+        );
+
+        let (seen, _) = through(Harm { delay_us: 777, ..none }, 50, 10, seed);
+        assert_eq!(seen, (0..50).map(|n| (n, u64::from(n) * 10 + 777)).collect::<Vec<_>>());
+
+        let (seen, _) = through(Harm { delay_us: 100, jitter_us: 50, ..none }, 200, 10, seed);
+        let order: Vec<u32> = seen.iter().map(|(n, _)| *n).collect();
+        assert_eq!(order, (0..200).collect::<Vec<_>>(), "jitter keeps the order");
+        let late = |(n, at): &(u32, u64)| at - u64::from(*n) * 10;
+        assert!(seen.iter().all(|one| (100..=151).contains(&late(one))), "seed {seed}");
+        assert!(seen.iter().map(late).collect::<std::collections::BTreeSet<_>>().len() > 5);
+
+        let (seen, _) = through(Harm { reorder: 2_000, reorder_us: 100, ..none }, 300, 10, seed);
+        assert_eq!(seen.len(), 300, "nothing is lost by reordering");
+        assert!(!seen.iter().map(|(n, _)| n).is_sorted());
+        assert!(seen.iter().all(|one| late(one) <= 101));
+
+        let (seen, _) = through(Harm { rate_kbit: 1_000_000, ..none }, 100, 1, seed);
+        // 124 bytes with preamble, FCS and gap take 992 ns.
+        assert!(seen.iter().all(|one| late_of(one, 1) <= 1), "{seen:?}");
+        let (seen, _) = through(Harm { rate_kbit: 100_000, ..none }, 100, 1, seed);
+        let last = seen.last().expect("all").1;
+        assert_eq!(last, (100 * 9_920u64).div_ceil(1_000), "back to back at 100 Mb/s");
+
+        let (_, whole) = through(Harm { corrupt: 10_000, ..none }, 50, 10, seed);
+        let wrong = whole.iter().filter(|frame| frame.fcs != Fcs::Good).count();
+        assert!(wrong >= 48, "{wrong}: changes seldom cancel out");
+        let silent = Harm { corrupt: 10_000, corrupt_silently: true, ..none };
+        let (_, whole) = through(silent, 50, 10, seed);
+        let changed = whole.iter().filter(|got| got.bytes[24..] != frame([0xff; 6], 100)[24..]).count();
+        assert!(whole.iter().all(|frame| frame.fcs == Fcs::Good) && changed > 25, "{changed}");
+    }
+}
+
+fn late_of((n, at): &(u32, u64), spacing_us: u64) -> u64 {
+    at - u64::from(*n) * spacing_us
+}
+
+#[test]
+fn wires_compose() {
+    let (a, mut b, _cable) = pair();
+    let (slow, _) = Impair::new(a, Harm { delay_us: 100, ..Harm::default() }, 1);
+    let mut file = Vec::new();
+    let recorded = Record::next_generation(slow, &mut file).expect("memory takes it");
+    let twice = Harm { duplicate: 10_000, delay_us: 50, ..Harm::default() };
+    let (outer, _) = Impair::new(recorded, twice, 2);
+    let mut outer: Box<dyn Wire> = Box::new(outer);
+    send(&mut outer, 7, 0);
+    assert_eq!(outer.next_arrival_ns(), Some(50_000));
+    assert!(outer.ready(50_000));
+    assert_eq!(outer.next_arrival_ns(), Some(150_000), "the next wire's turn");
+    assert_eq!(receive(&mut b, 0).len(), 0);
+    assert!(outer.ready(150_000));
+    assert_eq!(receive(&mut b, 0).iter().map(number).collect::<Vec<_>>(), [7, 7]);
+    drop(outer);
+    assert_eq!(Capture::parse(&file).expect("our own file").packets.len(), 2, "recorded between the two");
+}

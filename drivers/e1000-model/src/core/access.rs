@@ -308,7 +308,8 @@ impl Core {
 
     fn write_tctl(&mut self, value: u32) {
         let was_on = self.reg(TCTL) & tctl::EN != 0;
-        self.set_reg(TCTL, value & tctl::STORED & !tctl::SWXOFF);
+        let extra = if self.part.mac == Mac::I82544 { tctl::NRTU } else { 0 };
+        self.set_reg(TCTL, value & (tctl::STORED | extra) & !tctl::SWXOFF);
         if value & tctl::EN != 0 && !was_on {
             self.check_ring(Ring::Transmit);
             if self.reg(TIDV) == 0 && !self.is_absent(TIDV) {

@@ -42,12 +42,8 @@ impl Core {
     pub(super) fn segment_data(&mut self, ring: RingShape, descriptor: Descriptor) {
         let mut packet = self.packet(ring, descriptor, Kind::Data);
         let context = self.tx.segmentation;
-        if self.tx.packet.is_none() && !self.can_segment(context) {
-            let Context { header_len: header, mss, payload_len: payload, .. } = context;
-            self.blame_at(Wrong::BadSegmentation { header, mss, payload }, Ring::Transmit, ring.head);
-            self.stats.add(stats::TSCTFC, 1);
-            packet.failed = true;
-        }
+        // What cannot be cut is consumed, and counted and blamed at its end.
+        packet.failed |= self.tx.packet.is_none() && !self.can_segment(context);
         self.tx.packet = Some(packet);
         let mut state = self.tx.segmenting.unwrap_or(Segmenting {
             header: [0; HEADER_LEN_MAX],
