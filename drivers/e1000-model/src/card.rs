@@ -208,6 +208,13 @@ impl Card {
         self.shared.core().driven_pin(pin)
     }
 
+    /// How often the card went to memory for descriptors: receive ring, transmit ring.
+    #[must_use]
+    pub fn descriptor_bursts(&self) -> (u64, u64) {
+        let core = self.shared.core();
+        (core.rx.prefetched.bursts, core.tx.prefetched.bursts)
+    }
+
     /// What the driver did wrong so far; the first 256.
     #[must_use]
     pub fn violations(&self) -> Vec<Violation> {

@@ -40,6 +40,7 @@ pub mod parts;
 mod pause;
 mod phy;
 mod port;
+mod prefetch;
 pub mod quirks;
 pub mod regs;
 mod rx;

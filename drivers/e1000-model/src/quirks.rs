@@ -91,6 +91,8 @@ pub struct Quirks {
     pub reset_values: &'static [(u32, u32)],
     /// Bits that STATUS always shows.
     pub status_always: u32,
+    /// Bits that STATUS never shows.
+    pub status_never: u32,
     /// The PHY has registers 0 to 6, 9, 10, 0x10, 0x11, 0x14 and 0x15 only.
     pub phy_registers_few: bool,
     /// What these PHY registers hold after a reset.
@@ -206,7 +208,8 @@ fn qemu() -> Quirks {
         sparse_registers: true,
         absent_registers: QEMU_ABSENT,
         reset_values: QEMU_VALUES,
-        status_always: 1 << 31 | 1 << 19 | 2 << 8,
+        status_always: 1 << 31 | 1 << 19 | 3 << 8,
+        status_never: 1 << 11,
         phy_registers_few: true,
         link_up_at_start: true,
         tx_ifcs_ignored: true,
@@ -240,6 +243,8 @@ fn virtualbox() -> Quirks {
         icr_mask: Some(0x0001_f6df),
         sparse_registers: true,
         absent_registers: VIRTUALBOX_ABSENT,
+        status_always: 1,
+        status_never: 3 << 10,
         phy_defaults: &[(4, 0x01e1), (9, 0x1e00), (0x10, 0x0068), (0x14, 0x0d60)],
         autoneg_restart_ns: Some(2 * SECOND_NS),
         tx_context_spoils_packet: true,

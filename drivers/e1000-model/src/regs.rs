@@ -66,6 +66,9 @@ pub(crate) mod ctrl_ext {
     pub(crate) const EE_RST: u32 = 1 << 13;
 }
 
+/// RXDCTL and TXDCTL: thresholds count descriptors, not cache lines of two.
+pub(crate) const GRAN: u32 = 1 << 24;
+
 /// RCTL (8254x SDM 13.4.22).
 pub(crate) mod rctl {
     pub(crate) const RST: u32 = 1;
@@ -102,6 +105,7 @@ pub(crate) mod rctl {
 
 /// TCTL (8254x SDM 13.4.33).
 pub(crate) mod tctl {
+    pub(crate) const RST: u32 = 1;
     pub(crate) const EN: u32 = 1 << 1;
     pub(crate) const PSP: u32 = 1 << 3;
     pub(crate) const SWXOFF: u32 = 1 << 22;

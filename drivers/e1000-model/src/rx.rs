@@ -11,6 +11,7 @@ pub(crate) mod write_back;
 use crate::core::{Core, RX_RING, RingShape};
 use crate::faults::Faults;
 use crate::parts::Media;
+use crate::prefetch::Prefetched;
 use crate::regs::{self, ctrl, icr, rctl};
 use crate::violation::{Ring, Wrong};
 use crate::wire::{Fcs, Frame, LineError};
@@ -49,6 +50,7 @@ pub(crate) struct Receiver {
     spare: Vec<Vec<u8>>,
     pending: Vec<WriteBack>,
     torn: Option<WriteBack>,
+    pub(crate) prefetched: Prefetched,
     timer_ns: Option<u64>,
     absolute_ns: Option<u64>,
     /// The ring could not be read: nothing until its registers are written again.
@@ -74,6 +76,7 @@ impl Receiver {
     }
 
     pub(crate) fn mend(&mut self) {
+        self.prefetched.forget();
         self.broken = false;
     }
 
@@ -283,7 +286,7 @@ impl Core {
     /// Fills one descriptor; false if the frame is to be given up.
     fn fill(&mut self, ring: RingShape, waiting: &mut Waiting, buffer_len: usize, total: usize) -> bool {
         let at = ring.at(ring.head);
-        let (Ok(address), Ok(high)) = (self.bus.load(at), self.bus.load(at.wrapping_add(8))) else {
+        let Ok((address, high)) = self.fetch_descriptor(Ring::Receive, ring) else {
             self.blame_at(Wrong::DmaOutside { iova: at, len: 16 }, Ring::Receive, ring.head);
             self.rx.broken = true;
             return false;

@@ -12,11 +12,13 @@ mod tso;
 
 use crate::core::{Core, RingShape, TX_RING};
 use crate::faults::TxFault;
+use crate::prefetch::Prefetched;
 use crate::regs::{self, tctl};
 use crate::violation::{Ring, Wrong};
 use crate::wire::Frame;
 use desc::{Context, Descriptor, Kind};
 use report::Report;
+use std::collections::VecDeque;
 use tso::Segmenting;
 
 /// Most bytes of one packet, and of one legacy buffer (8254x SDM 3.3.3).
@@ -50,6 +52,9 @@ pub(crate) struct Transmitter {
     /// Something waited for the line, so the next frame follows without a break.
     line_awaited: bool,
     broken: bool,
+    pub(crate) prefetched: Prefetched,
+    /// Descriptors with RPS whose frame is on the line until then.
+    leaving: VecDeque<(u64, RingShape, Descriptor)>,
     /// What the line did to the last frame, as STA says it.
     sta: u8,
     /// The 82547's FIFO hangs.
@@ -75,6 +80,7 @@ impl Transmitter {
     }
 
     pub(crate) fn mend(&mut self) {
+        self.prefetched.forget();
         self.broken = false;
     }
 
@@ -95,6 +101,7 @@ impl Transmitter {
             .into_iter()
             .chain(some(self.paused_until_ns))
             .chain(some(self.busy_until_ns))
+            .chain(self.leaving.front().map(|(at, ..)| *at))
             .min()
     }
 }
@@ -120,7 +127,7 @@ impl Core {
             _ => {}
         }
         let at = ring.at(ring.head);
-        let (Ok(low), Ok(high)) = (self.bus.load(at), self.bus.load(at.wrapping_add(8))) else {
+        let Ok((low, high)) = self.fetch_descriptor(Ring::Transmit, ring) else {
             self.blame_at(Wrong::DmaOutside { iova: at, len: 16 }, Ring::Transmit, ring.head);
             self.tx.broken = true;
             return false;

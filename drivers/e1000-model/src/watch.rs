@@ -4,7 +4,7 @@
 //! Receives tail movements and hands on findings when a descriptor is used. It never changes memory
 //! and never decides what the card does.
 
-use crate::core::{Core, RingShape};
+use crate::core::{Core, RX_RING, RingShape, TX_RING};
 use crate::regs::{self, TDT, rctl};
 use crate::violation::{Ring, Wrong};
 use std::collections::BTreeSet;
@@ -125,7 +125,10 @@ impl Core {
         if which == Ring::Receive {
             self.watch.rx_buffers.remove(&seen.low);
         }
-        if (seen.low, seen.high) != (low, high) {
+        // What was fetched ahead may be older than a change.
+        let at = self.ring(if which == Ring::Receive { RX_RING } else { TX_RING }).map(|ring| ring.at(index));
+        let now = at.and_then(|at| Some((self.bus.load(at).ok()?, self.bus.load(at.wrapping_add(8)).ok()?)));
+        if (seen.low, seen.high) != (low, high) || now.is_some_and(|now| now != (low, high)) {
             self.blame_at(Wrong::DescriptorTouched, which, index);
         } else if seen.len == self.buffer_len(which, high) && seen.sum != self.buffer_sum(low, seen.len) {
             self.blame_at(Wrong::BufferTouched, which, index);

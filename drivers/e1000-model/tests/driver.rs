@@ -145,7 +145,7 @@ fn the_driver_survives_a_card_that_lies_about_everything() {
         let macs = [sides[0].nic.caps().mac.0, sides[1].nic.caps().mac.0];
         let mut random = fastrand::Rng::with_seed(seed);
         for round in 0..300 {
-            let lie = random.clone().u32(0..20);
+            let lie = random.clone().u32(0..30);
             sides[0].card.inject(|faults| lies(faults, lie, &mut random));
             for n in 0..2 {
                 let mut packets = vec![packet(macs[1 - n], macs[n], 100, round)];
@@ -186,7 +186,8 @@ fn lies(faults: &mut Faults, lie: u32, random: &mut fastrand::Rng) {
         16 => faults.chaos.read = 5_000,
         17 => (faults.rdh, faults.tdh) = (Some(random.u32(..)), Some(random.u32(..))),
         18 => faults.status_flaps = true,
-        _ => {}
+        19 => {}
+        _ => *faults = Faults::seeded(random.u64(..)),
     }
 }
 

@@ -214,3 +214,98 @@ fn held_write_backs_come_all_at_once() {
     bench.card.run();
     assert!(bench.receive().is_some() && bench.receive().is_some() && bench.tx.done(sent, DD).is_some());
 }
+
+fn of(profile: Profile) -> Bench {
+    Bench::new(Options { quirks: profile.quirks(), ..Options::default() })
+}
+
+#[test]
+fn qemu_leaves_registers_out_and_has_its_own_values() {
+    let bench = of(Profile::Qemu);
+    for at in [CTRL_EXT, FCAL, FCT, FCTTV, TXCW, FCRTH, RXDCTL, TIPG, RSRPD, TIDV, TSPMT, RXCSUM] {
+        bench.write(at, 0x0000_0770);
+        assert_eq!(bench.read(at), 0, "{at:#x} is not there");
+    }
+    assert_eq!((bench.read(MANC), bench.read(LEDCTL)), (0x0022_2300, 0x602));
+    assert_eq!(bench.read(STATUS), 0x8008_0783, "up from the start, with bits of later parts");
+    for (register, error) in
+        [(0, 0), (1, 0), (5, 0), (10, 0), (0x11, 0), (0x15, 0), (7, 1), (8, 1), (15, 1), (0x12, 1)]
+    {
+        bench.write(MDIC, 2 << 26 | 1 << 21 | register << 16);
+        assert_eq!(bench.read(MDIC) >> 28 & 0xd, 1 | error << 2, "PHY register {register:#x}");
+    }
+}
+
+#[test]
+fn qemu_always_adds_an_fcs_and_counts_descriptors_by_level() {
+    let mut bench = of(Profile::Qemu).running(BAM | SECRC);
+    bench.send(&frame(BROADCAST, 100), EOP | RS);
+    let sent = bench.sent().expect("sent");
+    assert_eq!((sent.bytes.len(), sent.fcs), (100, naio_e1000_model::wire::Fcs::Good));
+    let _ = bench.read(ICR);
+    // Half of 64 or fewer: the cause comes with every frame.
+    for n in 0..40 {
+        bench.script.put(Frame::good(&frame(BROADCAST, 60)));
+        bench.card.run();
+        let low = bench.read(ICR) & 0x10 != 0;
+        assert_eq!(low, RING - 1 - (n + 1) <= RING / 2, "after frame {n}");
+    }
+}
+
+#[test]
+fn emulators_have_no_receive_timers_and_virtualbox_no_throttle() {
+    for profile in [Profile::Qemu, Profile::VirtualBox] {
+        let mut bench = of(profile).running(BAM);
+        bench.write(RDTR, 100);
+        bench.put(&frame(BROADCAST, 100));
+        assert!(bench.receive().is_some() && bench.read(ICR) & 0x80 != 0, "{profile:?}: at once");
+    }
+    let bench = of(Profile::VirtualBox);
+    bench.write(ITR, 0xffff);
+    bench.write(IMS, 4);
+    for _ in 0..3 {
+        bench.write(ICS, 4);
+        let _ = bench.read(ICR);
+    }
+    assert_eq!(bench.card.assertions(), 3);
+}
+
+#[test]
+fn virtualbox_has_its_own_phy_and_negotiates_faster_the_second_time() {
+    let bench = of(Profile::VirtualBox);
+    let at_start = [STATUS, EECD, CTRL, TSPMT].map(|at| bench.read(at));
+    // Our EEPROM pulls DO (bit 3) up while nobody drives it.
+    assert_eq!(at_start, [0x81, 0x108, 0x0a09, 0x0100_0400]);
+    let phy = |op: u32, register: u32, value: u32| {
+        bench.write(MDIC, op << 26 | 1 << 21 | register << 16 | value);
+        bench.read(MDIC) & 0xffff
+    };
+    for (register, value) in [(4, 0x01e1), (9, 0x1e00), (0x10, 0x0068), (0x14, 0x0d60)] {
+        assert_eq!(phy(2, register, 0), value, "PHY register {register:#x}");
+    }
+    bench.write(CTRL, bench.read(CTRL) | 0x40);
+    let after = |seconds: u64| {
+        bench.delay_us(seconds * 1_000_000);
+        bench.read(STATUS) & 2 != 0
+    };
+    assert!(!after(4) && after(1), "five seconds after power-on");
+    phy(1, 0, 0x1340);
+    assert!(!after(1) && after(1), "two after a restart");
+    for at in [RDFH, TDFT, TXDMAC, WUFC, IPAV] {
+        bench.write(at, 1);
+        assert_eq!(bench.read(at), 0, "{at:#x} is not there");
+    }
+}
+
+#[test]
+fn a_context_inside_a_packet_spoils_it_on_virtualbox_only() {
+    for (profile, sent) in [(Profile::Silicon, true), (Profile::VirtualBox, false)] {
+        let mut bench = of(profile).running(BAM);
+        let at = bench.load(0, &frame(BROADCAST, 100));
+        bench.post(at, 50 | DATA | IFCS);
+        bench.post(0, DEXT);
+        bench.post(at + 50, 50 | DATA | IFCS | EOP | RS);
+        bench.ring();
+        assert_eq!(bench.sent().is_some(), sent, "{profile:?}");
+    }
+}

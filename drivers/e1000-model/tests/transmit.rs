@@ -3,6 +3,7 @@
 mod bench;
 use bench::*;
 use etherparse::{PacketBuilder, SlicedPacket, TransportSlice};
+use naio_device::Doorbell;
 use naio_e1000_model::regs::*;
 use naio_e1000_model::wire::Fcs;
 use naio_e1000_model::{Checks, Options, Wrong};
@@ -281,4 +282,69 @@ fn pacing_keeps_frames_apart_by_their_time_on_the_line() {
         bench.delay_us(25);
     }
     assert!((8..=10).contains(&sent), "12.3 µs each: {sent} in 100 µs");
+}
+
+#[test]
+fn a_frame_takes_exactly_its_bits_at_every_speed() {
+    use naio_e1000_model::Partner;
+    for (anar, gigabit, mbit) in [(0, true, 1000u64), (0x0101, false, 100), (0x0041, false, 10)] {
+        let partner = Partner { anar, gigabit, negotiates: true };
+        let mut bench = Bench::new(Options { paced: true, partner, ..Options::default() }).running(BAM);
+        for len in [60usize, 500, 1514] {
+            let at = bench.load(0, &frame(BROADCAST, len));
+            for _ in 0..10 {
+                bench.post(at, len as u64 | EOP | IFCS | RS);
+            }
+            bench.ring();
+            // Preamble and start 8, FCS 4, gap 12; the clock counts whole microseconds.
+            let bits = (len as u64 + 24) * 8;
+            let mut times = Vec::new();
+            for now in 0..10 * bits / mbit.min(1000) + 10 {
+                times.extend(std::iter::from_fn(|| bench.sent()).map(|_| now));
+                bench.delay_us(1);
+            }
+            let expected: Vec<u64> = (0..10).map(|n| (n * bits).div_ceil(mbit)).collect();
+            let off = times.iter().zip(&expected).map(|(got, want)| got.abs_diff(*want)).max();
+            assert!(times.len() == 10 && off <= Some(1), "{len} at {mbit}: {times:?}, not {expected:?}");
+            bench.delay_us(10_000);
+        }
+    }
+}
+
+#[test]
+fn rps_reports_when_the_frame_has_left_and_only_on_the_82544() {
+    const RPS: u64 = 1 << 28;
+    for (id, waits) in [(0x1008, true), (0x100e, false)] {
+        let options = Options { device_id: id, paced: true, ..Options::default() };
+        let mut bench = Bench::new(options).running(BAM);
+        let rps = bench.send(&frame(BROADCAST, 1514), EOP | IFCS | RPS | if waits { 0 } else { RS });
+        assert_eq!(bench.tx.done(rps, DD).is_none(), waits, "{id:#x}");
+        bench.delay_us(13);
+        assert!(bench.tx.done(rps, DD).is_some(), "{id:#x}: 12.3 µs on the line");
+    }
+}
+
+#[test]
+fn descriptors_are_fetched_in_bursts_as_the_thresholds_say() {
+    let bursts = |txdctl: u32| {
+        let mut bench = Bench::silicon().running(BAM);
+        bench.write(TXDCTL, txdctl);
+        let at = bench.load(0, &frame(BROADCAST, 100));
+        for _ in 0..32 {
+            bench.post(at, 100 | EOP | IFCS | RS);
+        }
+        bench.tx_doorbell.ring(16);
+        bench.card.step(4);
+        bench.tx_doorbell.ring(32);
+        bench.card.step(1);
+        let ahead = bench.card.descriptor_bursts().1;
+        bench.card.run();
+        assert_eq!(std::iter::from_fn(|| bench.sent()).count(), 32);
+        bench.innocent();
+        (ahead, bench.card.descriptor_bursts().1)
+    };
+    assert_eq!(bursts(0), (1, 2), "only when the store is empty: 16, then the rest");
+    assert_eq!(bursts(1 << 24 | 4 << 8 | 15), (2, 2), "ahead, because few are stored and many wait");
+    assert_eq!(bursts(4 << 8 | 8), (2, 2), "the same in cache lines of two");
+    assert_eq!(bursts(1 << 24 | 32 << 8 | 15), (1, 2), "not ahead: too few wait in memory");
 }

@@ -310,6 +310,9 @@ impl Core {
         let was_on = self.reg(TCTL) & tctl::EN != 0;
         let extra = if self.part.mac == Mac::I82544 { tctl::NRTU } else { 0 };
         self.set_reg(TCTL, value & (tctl::STORED | extra) & !tctl::SWXOFF);
+        if value & tctl::RST != 0 && self.part.mac == Mac::I82542 {
+            self.tx.reset();
+        }
         if value & tctl::EN != 0 && !was_on {
             self.check_ring(Ring::Transmit);
             if self.reg(TIDV) == 0 && !self.is_absent(TIDV) {

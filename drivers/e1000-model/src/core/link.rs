@@ -104,7 +104,8 @@ impl Core {
         } else {
             value |= 1 << 5;
         }
-        value | self.asdv << 8 | self.options.slot.seen_by(self.part).mac_status()
+        value |= self.asdv << 8 | self.options.slot.seen_by(self.part).mac_status();
+        value & !self.quirks.status_never
     }
 
     /// CTRL_EXT.ASDCHK: the speed that the clock of the PHY shows.

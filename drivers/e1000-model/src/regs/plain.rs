@@ -10,6 +10,11 @@ pub(crate) fn stored_mask(part: Part, offset: u32) -> Option<u32> {
     let later = part.is_82540_or_later();
     let offloads = part.has_offloads();
     Some(match offset {
+        // The second receive ring of the 82542 (fact sheet 2.15): stored, and nothing more.
+        0x130 | 0x148 | 0x150 if !offloads => 0xffff,
+        0x138 if !offloads => 0xffff_f000,
+        0x13c if !offloads => u32::MAX,
+        0x140 if !offloads => 0x000f_ff80,
         CTRL_EXT if offloads => 0x00c3_cfff,
         FLA => 0x0000_003f,
         FCAL | TBT => u32::MAX,
@@ -71,6 +76,7 @@ pub(crate) fn reserved_bits(part: Part, offset: u32) -> u32 {
         RCTL if part.mac == Mac::I82542 => !(rctl::STORED | rctl::RST),
         RCTL => !rctl::STORED,
         TCTL if part.mac == Mac::I82544 => !(tctl::STORED | tctl::NRTU),
+        TCTL if part.mac == Mac::I82542 => !(tctl::STORED | tctl::RST),
         TCTL => !tctl::STORED,
         IMS | ICS => !icr::DEFINED,
         RDTR => 0x7fff_0000,

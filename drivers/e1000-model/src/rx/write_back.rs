@@ -89,7 +89,7 @@ impl Core {
     fn receive_batch(&self) -> usize {
         let control = self.reg(regs::RXDCTL);
         let threshold = (control >> 16 & 0x3f) as usize;
-        let threshold = if control & 1 << 24 != 0 { threshold } else { threshold * 2 };
+        let threshold = if control & regs::GRAN != 0 { threshold } else { threshold * 2 };
         threshold.clamp(1 + usize::from(self.faults.combined), PENDING_MAX)
     }
 

@@ -22,6 +22,25 @@ pub(crate) struct Report {
 impl Core {
     pub(super) fn report(&mut self, ring: RingShape, descriptor: Descriptor) {
         let rps = descriptor.rps() && self.part.mac == Mac::I82544;
+        if rps && descriptor.eop() && self.tx.busy_until_ns > self.now_ns {
+            // RPS reports when the frame has left, not when it was fetched.
+            self.tx.leaving.push_back((self.tx.busy_until_ns, ring, descriptor));
+            return;
+        }
+        self.report_now(ring, descriptor, rps);
+    }
+
+    /// Frames whose last bit is on the line by now.
+    fn report_left(&mut self) {
+        while let Some((_, ring, descriptor)) =
+            self.tx.leaving.front().copied().filter(|(at, ..)| *at <= self.now_ns)
+        {
+            self.tx.leaving.pop_front();
+            self.report_now(ring, descriptor, true);
+        }
+    }
+
+    fn report_now(&mut self, ring: RingShape, descriptor: Descriptor, rps: bool) {
         let asked = descriptor.rs() || rps;
         let fault = self.faults.tx;
         if fault == TxFault::NeverDone || !asked && fault != TxFault::DoneUnasked {
@@ -53,7 +72,7 @@ impl Core {
     fn transmit_batch(&self) -> usize {
         let control = self.reg(regs::TXDCTL);
         let threshold = (control >> 16 & 0x3f) as usize;
-        let threshold = if control & 1 << 24 != 0 { threshold } else { threshold * 2 };
+        let threshold = if control & regs::GRAN != 0 { threshold } else { threshold * 2 };
         threshold.clamp(1, REPORTS_MAX)
     }
 
@@ -92,6 +111,7 @@ impl Core {
     }
 
     pub(crate) fn transmit_timers(&mut self) {
+        self.report_left();
         let due = |at: Option<u64>| at.is_some_and(|at| at <= self.now_ns);
         if due(self.tx.timer_ns) || due(self.tx.absolute_ns) {
             self.tx.timer_ns = None;
