@@ -4,10 +4,10 @@
 
 /// Declares the counters once: as fields, and by name for reports.
 macro_rules! counters {
-    ($(#[$of:meta])* pub struct Counters { $($(#[$doc:meta])* pub $name:ident: u64,)* }) => {
+    ($(#[$of:meta])* pub struct Counters { $($(#[doc = $doc:literal])* pub $name:ident: u64,)* }) => {
         $(#[$of])*
         pub struct Counters {
-            $($(#[$doc])* pub $name: u64,)*
+            $($(#[doc = $doc])* pub $name: u64,)*
         }
 
         impl Counters {
@@ -15,6 +15,13 @@ macro_rules! counters {
             #[must_use]
             pub fn by_name(&self) -> Vec<(&'static str, u64)> {
                 vec![$((stringify!($name), self.$name),)*]
+            }
+
+            /// What the counter of this name counts, in a sentence or two; `None` if there is no such counter.
+            #[must_use]
+            pub fn meaning(name: &str) -> Option<&'static str> {
+                const MEANINGS: &[(&str, &str)] = &[$((stringify!($name), concat!($($doc),*)),)*];
+                MEANINGS.iter().find(|(of, _)| *of == name).map(|(_, meaning)| meaning.trim())
             }
         }
     };

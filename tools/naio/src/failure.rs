@@ -1,9 +1,12 @@
 //! Why a command stopped, and what the user can do about it.
 
 use crate::demo::remote::Refused;
-use aio_api::{BufferError, BuildError, ListenError, OpError, SocketError, SubmitError, WaitError};
+use aio_api::{
+    BindError, BufferError, BuildError, ListenError, OpError, SocketError, SubmitError, WaitError,
+};
 use naio_bench::protocol::DecodeError;
 use naio_e1000_model::ModelError;
+use naio_e1000_model::wire::pcap::CaptureError;
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
@@ -47,6 +50,16 @@ pub(crate) enum Failure {
     Thread(#[source] io::Error),
     #[error("{arm} moved wrong bytes: SHA-256 {got} instead of {expected}")]
     Hash { arm: &'static str, got: String, expected: String },
+    #[error("cannot read {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{} is no capture that can be replayed", path.display())]
+    Capture { path: PathBuf, source: CaptureError },
+    #[error("no room accounts for {0} of the frames")]
+    Unaccounted(u64),
+    #[error("no 8254x is called {0}")]
+    NoPart(String),
+    #[error("cannot receive datagrams")]
+    Bind(#[from] BindError),
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("{} did not take every frame: the capture is incomplete", .0.display())]
@@ -78,6 +91,17 @@ impl Failure {
             Failure::Refused(_) => "--wire pair needs no rights; for a TAP, run as root, or let users have \
                  /dev/net/tun (mode 0666) and user namespaces (sysctl user.max_user_namespaces)"
                 .into(),
+            Failure::Capture { source: CaptureError::UnknownFormat, .. } => {
+                "pcap and pcapng can be replayed; `tcpdump -i INTERFACE -w FILE` makes one".into()
+            }
+            Failure::Capture { source: CaptureError::NotEthernet(_), .. } => {
+                "capture on one Ethernet interface (tcpdump -i eth0), not on `any` or a tunnel".into()
+            }
+            Failure::Unaccounted(_) => "this is a bug; -v shows which frames, please report them".into(),
+            Failure::NoPart(_) => "`naio model info` lists every part with its id".into(),
+            Failure::Driver(naio_e1000::OpenError::Part(_)) => {
+                "`naio model info` says which parts the driver drives; 82540EM is one".into()
+            }
             Failure::Incomplete(_) => "is the disk full? a smaller --size needs less".into(),
             Failure::Stalled(_) => {
                 "a wire that loses so much may need longer than this: try a smaller --loss".into()

@@ -3,8 +3,10 @@
 //! Receives a command line and hands it to the room of the sub-command, one file each; prints what went wrong.
 #![forbid(unsafe_code)]
 
+mod card;
 mod demo;
 mod failure;
+mod replay;
 
 use clap::{Parser, Subcommand};
 use failure::Failure;
@@ -36,6 +38,20 @@ enum Verb {
     ///   naio demo --json runs.json           one object a run, for your own charts
     #[command(verbatim_doc_comment)]
     Demo(demo::Arguments),
+    /// Pushes a capture through a card in software and its driver into the stack, and says what became of each frame.
+    ///
+    /// Every frame ends under exactly one name: card_* if the card kept it from its driver, driver_* if the driver
+    /// dropped it, stack_* for the counter of the stack that it moved (rx_ was used, drop_ was not). Time passes as in
+    /// the capture, but nothing waits. What the stack answers goes nowhere; it is counted.
+    ///
+    /// Examples:
+    ///   naio replay capture.pcap                        as the receiver that the capture was made for
+    ///   naio replay capture.pcapng -v                   a line for each frame
+    ///   naio replay capture.pcap --listen 80            with somebody behind port 80
+    ///   naio replay capture.pcap --mac 02:00:5e:10:00:02 --address 10.9.0.2/24
+    ///   naio demo --wire pair --pcap demo.pcap && naio replay demo.pcap
+    #[command(verbatim_doc_comment)]
+    Replay(replay::Arguments),
     /// The partner's process of `naio demo`.
     #[command(hide = true)]
     Remote(demo::remote::process::Arguments),
@@ -44,6 +60,7 @@ enum Verb {
 fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
         Verb::Demo(arguments) => demo::run(&arguments),
+        Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Remote(arguments) => demo::remote::process::run(&arguments).map_err(Failure::Remote),
     };
     match done {

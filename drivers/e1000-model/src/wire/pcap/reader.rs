@@ -20,6 +20,8 @@ pub struct Packet {
     pub at_ns: u64,
     /// Destination address first, without FCS as captures are.
     pub bytes: Vec<u8>,
+    /// How long it was on the wire: more than there are bytes if the capture kept only its beginning.
+    pub original_len: usize,
 }
 
 /// The packets of a file.
@@ -143,10 +145,10 @@ impl Capture {
 
 fn classic_packet(cursor: &mut Cursor<'_>, unit_ns: u64) -> Option<Packet> {
     let (seconds, fraction) = (cursor.word()?, cursor.word()?);
-    let (captured, _original) = (cursor.word()?, cursor.word()?);
+    let (captured, original) = (cursor.word()?, cursor.word()?);
     let bytes = cursor.bytes((captured <= SNAP_LEN).then_some(captured as usize)?)?.to_vec();
     let at_ns = u64::from(seconds) * 1_000_000_000 + u64::from(fraction) * unit_ns;
-    Some(Packet { at_ns, bytes })
+    Some(Packet { at_ns, bytes, original_len: original as usize })
 }
 
 /// One interface of a pcapng section.
@@ -187,7 +189,7 @@ fn interface(body: &mut Cursor<'_>) -> Option<Interface> {
 fn enhanced(body: &mut Cursor<'_>, interfaces: &[Interface]) -> Option<(u32, Packet)> {
     let interface = interfaces.get(body.word()? as usize)?;
     let stamp = u64::from(body.word()?) << 32 | u64::from(body.word()?);
-    let (captured, _original) = (body.word()?, body.word()?);
+    let (captured, original) = (body.word()?, body.word()?);
     let bytes = body.bytes(captured as usize)?.to_vec();
     let per_second = if interface.resolution & 0x80 != 0 {
         1u128 << (interface.resolution & 0x3f)
@@ -195,7 +197,7 @@ fn enhanced(body: &mut Cursor<'_>, interfaces: &[Interface]) -> Option<(u32, Pac
         10u128.pow(u32::from(interface.resolution.min(18)))
     };
     let at_ns = (u128::from(stamp) * 1_000_000_000 / per_second) as u64;
-    Some((interface.link, Packet { at_ns, bytes }))
+    Some((interface.link, Packet { at_ns, bytes, original_len: original as usize }))
 }
 
 fn simple(body: &mut Cursor<'_>, interfaces: &[Interface]) -> Option<(u32, Packet)> {
@@ -203,5 +205,6 @@ fn simple(body: &mut Cursor<'_>, interfaces: &[Interface]) -> Option<(u32, Packe
     let original = body.word()?;
     let limit = if interface.snap_len == 0 { u32::MAX } else { interface.snap_len };
     let len = (original.min(limit) as usize).min(body.rest.len());
-    Some((interface.link, Packet { at_ns: 0, bytes: body.bytes(len)?.to_vec() }))
+    let bytes = body.bytes(len)?.to_vec();
+    Some((interface.link, Packet { at_ns: 0, bytes, original_len: original as usize }))
 }
