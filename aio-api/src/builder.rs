@@ -84,6 +84,17 @@ pub struct Builder {
     pace: Pace,
     card: CardOptions,
     clock: Clock,
+    secret: Option<Secret>,
+}
+
+/// Key of the hash functions and of sequence and port numbers. Never printed.
+#[derive(Clone)]
+struct Secret([u8; 16]);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
 }
 
 impl Builder {
@@ -98,6 +109,7 @@ impl Builder {
             pace: Pace::default(),
             card: CardOptions::default(),
             clock: Clock::default(),
+            secret: None,
         }
     }
 
@@ -192,6 +204,14 @@ impl Builder {
         self
     }
 
+    /// Draws sequence numbers, ports and hashes from this instead of the system's random numbers: for simulations
+    /// that repeat. On a network they would be everybody's to guess.
+    #[must_use]
+    pub fn secret(mut self, secret: [u8; 16]) -> Builder {
+        self.secret = Some(Secret(secret));
+        self
+    }
+
     /// Opens the card `name` and builds the queue on it; blocks until the link is up.
     ///
     /// # Errors
@@ -219,7 +239,7 @@ impl Builder {
         let now = self.clock.now();
         let tx_pool = Pool::new(&domain, self.tx_pages, TX_PAGE_LEN)?;
         let sockets_max = self.network.sockets_max;
-        let secret = secret().map_err(BuildError::Random)?;
+        let Secret(secret) = self.secret.map_or_else(secret, Ok).map_err(BuildError::Random)?;
         let mut stack = Stack::new(self.network, nic.caps(), tx_pool, secret, now)?;
         if self.dhcp {
             stack.start_dhcp();
@@ -255,9 +275,9 @@ fn within(what: &'static str, value: usize, min: usize, max: usize) -> Result<()
     if (min..=max).contains(&value) { Ok(()) } else { Err(BuildError::Setting { what, value, min, max }) }
 }
 
-/// Key of the hash functions and of sequence and port numbers: a peer must not be able to guess it.
-fn secret() -> std::io::Result<[u8; 16]> {
+/// A key that no peer can guess.
+fn secret() -> std::io::Result<Secret> {
     let mut secret = [0; 16];
     File::open("/dev/urandom")?.read_exact(&mut secret)?;
-    Ok(secret)
+    Ok(Secret(secret))
 }

@@ -30,6 +30,11 @@ impl Timers {
         }
     }
 
+    /// When the next one comes.
+    pub(crate) fn next(&self) -> Option<Time> {
+        self.due.first_key_value().map(|(&(at, _), _)| at)
+    }
+
     /// The next timeout that is due, if any, and when it was.
     pub(crate) fn pop_due(&mut self, now: Time) -> Option<(Time, OpKey)> {
         let first = self.due.first_entry().filter(|first| first.key().0 <= now)?;

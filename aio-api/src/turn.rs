@@ -112,6 +112,11 @@ impl EventQueue {
         }
     }
 
+    /// Whether the card's ring left packets over.
+    pub(crate) fn has_packets_waiting(&self) -> bool {
+        !self.batches.packets.is_empty()
+    }
+
     /// Looks whether the card is still there and ours.
     fn check_health(&mut self) {
         if self.now < self.next_health {

@@ -83,6 +83,21 @@ impl EventQueue {
         self.completed.len() + self.outstanding() - self.completed.iter().filter(silent).count()
     }
 
+    /// When [`poll`](EventQueue::poll) next has something to do even if no frame arrives: a time that has passed if
+    /// it has now, `None` once the card is gone. For a program that has other things to wait for.
+    ///
+    /// It may be early, never late; frames that arrive are not foretold.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Time> {
+        if !self.completed.is_empty() || self.has_packets_waiting() {
+            return Some(self.now);
+        }
+        if self.is_down() {
+            return None;
+        }
+        [self.stack.next_deadline(), self.timers.next(), Some(self.next_health)].into_iter().flatten().min()
+    }
+
     /// Drives the card for one turn, without waiting; appends what has completed and returns how
     /// many.
     ///

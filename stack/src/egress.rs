@@ -45,6 +45,7 @@ impl Stack {
             let Some(index) = self.dirty.pop_front() else { break };
             self.visit(index, end, out);
         }
+        self.note_starved();
         self.egress_requests(end, out);
     }
 
@@ -198,7 +199,7 @@ impl Stack {
     }
 
     /// A connection ends because nothing is heard.
-    fn give_up(&mut self, index: u32, failure: Failure) {
+    pub(crate) fn give_up(&mut self, index: u32, failure: Failure) {
         self.counters.timeouts += 1;
         // The network said why, though it was no reason to give up at once (RFC 1122 4.2.3.9).
         let soft = self.flows.at(index).and_then(|flow| flow.soft);
@@ -229,9 +230,10 @@ impl Stack {
             self.expire_flow(index);
         }
         self.expired = expired;
+        self.expire_starved();
     }
 
-    fn expire_flow(&mut self, index: u32) {
+    pub(crate) fn expire_flow(&mut self, index: u32) {
         let now = self.now;
         let Some(flow) = self.flows.at_mut(index) else { return };
         if flow.limit.is_none_or(|limit| limit > now) {

@@ -62,6 +62,7 @@ mod secret;
 mod segment;
 mod slab;
 mod socket;
+mod starved;
 mod status;
 mod timers;
 mod tombstone;
@@ -126,6 +127,8 @@ pub struct Stack {
     replies: Vec<TxPacket>,
     /// Connections with something for the next egress.
     dirty: VecDeque<u32>,
+    /// Since when some of them find no room, or when they were last looked at.
+    starved_since: Option<Time>,
     /// Connections that wait for a next hop.
     waiting: Vec<u32>,
     /// Connections whose users may have something to notice.
@@ -181,6 +184,7 @@ impl Stack {
             wheel: timers::Wheel::new(now),
             replies: Vec::with_capacity(config.replies_max),
             dirty: VecDeque::new(),
+            starved_since: None,
             waiting: Vec::new(),
             touched: Vec::new(),
             expired: Vec::new(),

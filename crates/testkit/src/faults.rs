@@ -40,15 +40,19 @@ impl Faults {
 }
 
 /// The seeds of a randomised test, which it prints: `count` of them from `default` on, or the one in
-/// `NAIO_SEED`. Name the seed in what the test says when it fails.
+/// `NAIO_SEED`; `NAIO_SEEDS` times as many if that is set. Name the seed in what the test says when it fails.
 ///
 /// # Panics
-/// If `NAIO_SEED` is no number.
+/// If `NAIO_SEED` or `NAIO_SEEDS` is no number.
 #[expect(clippy::print_stdout, reason = "a test shows this only when it fails")]
 pub fn seeds(default: u64, count: u64) -> impl Iterator<Item = u64> {
     let (first, count) = match std::env::var("NAIO_SEED") {
         Ok(text) => (text.parse().expect("NAIO_SEED is a decimal number"), 1),
-        Err(_) => (default, count),
+        Err(_) => {
+            let times =
+                std::env::var("NAIO_SEEDS").map_or(1, |text| text.parse().expect("NAIO_SEEDS is a number"));
+            (default, count * times)
+        }
     };
     (first..first + count).inspect(|seed| println!("NAIO_SEED={seed}"))
 }

@@ -1,0 +1,73 @@
+//! Bytes over lines of every kind arrive as they left, whatever the cards and the harm.
+
+use crate::endpoint::{End, World, world};
+use crate::talk::{Plan, Talker};
+use naio_e1000_model::wire::impair::Harm;
+use naio_testkit::seeds;
+use std::time::Duration;
+
+/// Virtual time for one scenario: retransmission timeouts double, and a line may lose a tenth.
+const WITHIN: Duration = Duration::from_secs(3_600);
+
+/// A line that does anything a line does.
+fn any_harm(random: &mut fastrand::Rng) -> Harm {
+    let mut upto = |max: u32| if random.bool() { random.u32(0..=max) } else { 0 };
+    let (loss, duplicate, reorder, corrupt) = (upto(300), upto(300), upto(500), upto(200));
+    Harm {
+        loss,
+        duplicate,
+        reorder,
+        reorder_us: random.u64(1..5_000),
+        corrupt,
+        delay_us: if random.bool() { random.u64(0..20_000) } else { 0 },
+        jitter_us: if random.bool() { random.u64(0..2_000) } else { 0 },
+        rate_kbit: if random.bool() { random.u64(10_000..1_000_000) } else { 0 },
+        queue_frames: if random.bool() { random.usize(50..1_000) } else { 0 },
+        ..Harm::default()
+    }
+}
+
+fn conversation(plan: Plan, ends: [End; 2]) -> World<Talker, Talker> {
+    let seed = plan.seed;
+    let mut world = world(seed, ends, (Talker::new(plan, false), Talker::new(plan, true)));
+    world.play(WITHIN);
+    // The server waits for the next peer for ever.
+    world.assert_clean(seed, [1, 0]);
+    world.assert_innocent(seed);
+    world
+}
+
+#[test]
+fn conversations_over_harmful_lines_are_exact_and_leave_nothing_behind() {
+    for seed in seeds(1, 150) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let ends = [0; 2].map(|_| End { harm: any_harm(&mut random), ..End::any(&mut random) });
+        let connections = random.usize(1..6);
+        let plan = Plan {
+            seed,
+            connections,
+            bytes_max: random.u64(1..150_000),
+            buffer_len: random.usize(100..30_000),
+            at_once: random.usize(1..=connections),
+            may_fail: false,
+        };
+        drop(conversation(plan, ends));
+    }
+}
+
+#[test]
+fn hundreds_of_connections_come_and_go_on_one_line() {
+    for seed in seeds(1, 3) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let ends = [0; 2].map(|_| End { completion_entries: 4_096, ..End::any(&mut random) });
+        let plan = Plan {
+            seed,
+            connections: 300,
+            bytes_max: 20_000,
+            buffer_len: 4_096,
+            at_once: 60,
+            may_fail: false,
+        };
+        drop(conversation(plan, ends));
+    }
+}
