@@ -53,6 +53,8 @@ pub struct Options {
     pub slot: Slot,
     /// Size of the boot flash: 0 for none, else 64 to 512 in powers of two.
     pub flash_kb: u32,
+    /// Errata that a driver must work around are noticed, and the 82544's tables are corrupted.
+    pub errata: bool,
     /// How closely the driver is watched.
     pub checks: Checks,
     /// Seed of everything random.
@@ -76,6 +78,7 @@ impl Default for Options {
             paced: false,
             slot: Slot::default(),
             flash_kb: 0,
+            errata: false,
             checks: Checks::Full,
             seed: 1,
             clock: Clock::Manual(Arc::new(AtomicU64::new(0))),

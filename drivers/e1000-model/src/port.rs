@@ -34,6 +34,12 @@ impl Port {
         self.shared.worker.wake();
     }
 
+    /// Pulses RST# of the bus: configuration space and registers are as after power-on.
+    pub fn reset(&self) {
+        self.shared.present().bus_reset();
+        self.shared.worker.wake();
+    }
+
     /// The base address registers that the card has.
     #[must_use]
     pub fn bars(&self) -> Vec<Bar> {

@@ -296,6 +296,7 @@ impl Core {
         if address == 0 {
             self.blame_at(Wrong::NullBuffer, Ring::Receive, ring.head);
         } else {
+            self.errata_of_area(address, buffer_len as u64, (Ring::Receive, ring.head));
             written = self.share(buffer_len, total - waiting.done);
             self.stray();
             let from = waiting.done.min(waiting.frame.bytes.len());

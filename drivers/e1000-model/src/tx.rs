@@ -57,6 +57,8 @@ pub(crate) struct Transmitter {
     leaving: VecDeque<(u64, RingShape, Descriptor)>,
     /// What the line did to the last frame, as STA says it.
     sta: u8,
+    /// The last packet was a segmentation.
+    pub(crate) after_segmentation: bool,
     /// The 82547's FIFO hangs.
     stalled: bool,
     /// Where the next packet begins in the 82547's FIFO.
@@ -134,6 +136,9 @@ impl Core {
         };
         self.verify(Ring::Transmit, ring.head, low, high);
         let descriptor = Descriptor::new(low, high);
+        if !matches!(descriptor.kind(), Kind::Context | Kind::Unknown(_)) {
+            self.errata_of_buffer(descriptor, self.tx.packet.is_none(), ring.head);
+        }
         if self.faults.tx == TxFault::DoneEarly && descriptor.kind() != Kind::Context {
             let _ = self.bus.store(at.wrapping_add(8), high | desc::DD);
             self.set_reg(regs::TDH, (ring.head + 1) % ring.len);

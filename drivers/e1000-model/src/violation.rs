@@ -153,6 +153,12 @@ pub enum Wrong {
         /// PAYLEN.
         payload: usize,
     },
+    /// An erratum of this part that a driver must work around (only where it is asked for).
+    #[error("erratum not worked around: {what:?}")]
+    Erratum {
+        /// Which.
+        what: crate::errata::Erratum,
+    },
     /// TIDV is zero, which is not allowed (8254x SDM 13.4.44).
     #[error("TIDV is 0")]
     TidvZero,

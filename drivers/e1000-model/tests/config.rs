@@ -280,3 +280,25 @@ fn a_message_is_sent_once_until_icr_is_read() {
     port.config_write(0xf2, 2, 0);
     assert!(port.interrupt_pin(), "back to the pin");
 }
+
+#[test]
+fn a_bus_reset_clears_more_than_the_cards_own() {
+    for profile in [Profile::Silicon, Profile::Qemu] {
+        let bench = Bench::new(Options { quirks: profile.quirks(), ..Options::default() }).running(EN | BAM);
+        let port = bench.card.port();
+        bench.write(PBA, 0x28);
+        bench.write(MTA, 1);
+        port.config_write(0x10, 4, 0xfeb0_0000);
+        port.reset();
+        assert_eq!((port.config_read(4, 2), port.config_read(0x10, 4)), (0, 0));
+        assert_eq!(bench.read(STATUS), u32::MAX, "nobody decodes");
+        port.config_write(4, 2, 6);
+        bench.delay_us(10_000);
+        assert_eq!(
+            (bench.read(PBA) & 0xffff, bench.read(MTA), bench.read(RCTL)),
+            (0x30, 0, 0),
+            "{profile:?}"
+        );
+        assert_eq!(port.config_read(2, 2), 0x100e, "what is wired in stays");
+    }
+}

@@ -133,3 +133,42 @@ fn a_storm_leaves_memory_outside_the_buffers_alone() {
         assert!(guard[0].iter().all(|byte| *byte == 0), "seed {seed}");
     }
 }
+
+#[test]
+fn random_transactions_at_the_connector_do_not_break_the_card() {
+    for seed in seeds(1, 40) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let part = PARTS[random.usize(..PARTS.len())];
+        let flash_kb = random.u32(0..600);
+        let options = Options { device_id: part.id, flash_kb, seed, errata: true, ..Options::default() };
+        let mut bench = Bench::new(options);
+        let port = bench.card.port();
+        for _ in 0..2_000 {
+            let (bar, len) = (random.usize(0..7), random.usize(0..17));
+            let offset = match random.u8(0..3) {
+                0 => random.u32(..),
+                1 => random.u32(0..16),
+                _ => random.u32(0..0x2_0010),
+            };
+            let mut bytes = [0; 17];
+            random.fill(&mut bytes);
+            match random.u8(0..8) {
+                0 => port.config_write(random.usize(0..300), [1, 2, 4][random.usize(..3)], random.u32(..)),
+                1 => port.config_write(4, 2, 7),
+                2 => port.config_write(0xe0, 2, random.u32(0..4)),
+                3 => {
+                    let _ = port.config_read(random.usize(..), random.usize(0..9));
+                }
+                4 => port.read(bar, offset, &mut bytes[..len]),
+                5 => port.write(bar, offset, &bytes[..len]),
+                6 => bench.script.put(arriving(&mut random)),
+                _ => storm(&mut bench, &mut random, 5),
+            }
+            if random.u16(..) == 0 {
+                port.reset();
+            }
+            bench.card.step(4);
+        }
+        assert_eq!(port.config_read(0, 4), u32::from(part.id) << 16 | 0x8086, "seed {seed}");
+    }
+}

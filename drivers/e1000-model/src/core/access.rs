@@ -205,6 +205,7 @@ impl Core {
             RDT | TDT => self.write_tail(at, value & 0xffff),
             RDBAL | RDBAH | RDLEN | RDH | TDBAL | TDBAH | TDLEN | TDH => self.write_ring(at, value),
             RDTR => {
+                self.errata_of_timer(value);
                 self.set_reg(RDTR, value & 0xffff);
                 if value & 1 << 31 != 0 {
                     self.flush_receive();
@@ -229,6 +230,7 @@ impl Core {
     fn write_plain(&mut self, at: u32, value: u32) {
         self.set_reg(at, value);
         match at {
+            MTA..0x5400 | VFTA..0x5800 => self.errata_of_table(at, value),
             TXCW => self.refresh_link(),
             TDFH | TDFT => self.rewind_fifo(),
             _ => {}
@@ -359,6 +361,7 @@ impl Core {
         if self.ring(first).is_none() || too_long {
             self.violations.add(self.now_ns, Wrong::NotARing { base, len, head }, Some((which, head)));
         }
+        self.errata_of_area(base, u64::from(len) * 16, (which, head));
         if !self.master {
             self.blame(Wrong::NotBusMaster);
         }

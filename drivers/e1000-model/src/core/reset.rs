@@ -31,9 +31,27 @@ impl Core {
 
     /// CTRL.RST was written.
     pub(super) fn begin_reset(&mut self) {
-        if self.quirks.reset_keeps_registers {
-            return;
+        if !self.quirks.reset_keeps_registers {
+            self.clear();
         }
+    }
+
+    /// RST# of the bus: as power-on, but for what only the power itself clears (WUS and its kin).
+    pub(crate) fn bus_reset(&mut self) {
+        self.config.forget();
+        self.ioaddr = 0;
+        self.set_reg(PBA, self.part.rx_buffer_kb());
+        self.phy.reset_line(true, self.now_ns);
+        self.phy.reset_line(false, self.now_ns);
+        self.clear();
+        for (offset, value) in self.quirks.reset_values {
+            self.set_reg(*offset, *value);
+        }
+        self.configured();
+    }
+
+    /// Every register and unit as after power-on, but for what survives CTRL.RST.
+    fn clear(&mut self) {
         self.tx.reset();
         self.rx.reset();
         self.looped.clear();

@@ -40,6 +40,7 @@ impl Core {
         let tagged = flags.vle() && self.reg(regs::CTRL) & ctrl::VME != 0 && self.part.has_offloads();
         let vet = self.reg(regs::VET) as u16;
         let pads = self.reg(regs::TCTL) & tctl::PSP != 0 && !self.quirks.tx_unpadded;
+        self.errata_of_length(len, index);
         let ifcs = flags.ifcs() || self.quirks.tx_ifcs_ignored;
         let out = &mut self.tx.out;
         if tagged {
