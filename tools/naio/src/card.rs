@@ -5,6 +5,7 @@
 use crate::failure::Failure;
 use naio_dma::Domain;
 use naio_e1000::{Config, E1000};
+use naio_e1000_model::faults::Faults;
 use naio_e1000_model::parts::{DEFAULT_ID, PARTS, Part};
 use naio_e1000_model::{Card, Model, Options, Profile, Wire};
 use std::str::FromStr;
@@ -55,6 +56,11 @@ impl FromStr for DeviceId {
 }
 
 impl CardArguments {
+    /// Whether the user chose a part.
+    pub(crate) fn is_chosen(&self) -> bool {
+        self.id.is_some() || self.part.is_some()
+    }
+
     /// The part, the default one unless the user chose.
     pub(crate) fn part(&self) -> Result<Part, Failure> {
         let found = match (&self.part, self.id) {
@@ -87,11 +93,16 @@ pub(crate) struct Driven {
     pub(crate) card: Card,
 }
 
-/// Powers a card on at one end of `wire` and brings the driver up on it.
-pub(crate) fn drive(options: Options, wire: impl Wire + 'static) -> Result<Driven, Failure> {
+/// Powers a card on at one end of `wire`, with these `faults` from the beginning, and brings the driver up on it.
+pub(crate) fn drive(
+    options: Options,
+    wire: impl Wire + 'static,
+    faults: impl FnOnce(&mut Faults),
+) -> Result<Driven, Failure> {
     let domain = Domain::new();
     let model = Model::new(options, &domain, wire)?;
     let card = model.card();
+    card.inject(faults);
     let nic = E1000::open(model, &Config::default())?;
     Ok(Driven { nic, domain, card })
 }

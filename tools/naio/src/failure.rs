@@ -58,6 +58,12 @@ pub(crate) enum Failure {
     Unaccounted(u64),
     #[error("no 8254x is called {0}")]
     NoPart(String),
+    #[error("the {part} has no register {name}")]
+    NoRegister { name: String, part: &'static str },
+    #[error("the driver broke the datasheet's rules {0} times")]
+    Violations(u64),
+    #[error("no memory that the card can see")]
+    Memory(#[from] naio_dma::RegionError),
     #[error("cannot receive datagrams")]
     Bind(#[from] BindError),
     #[error("cannot write {}", path.display())]
@@ -98,6 +104,8 @@ impl Failure {
                 "capture on one Ethernet interface (tcpdump -i eth0), not on `any` or a tunnel".into()
             }
             Failure::Unaccounted(_) => "this is a bug; -v shows which frames, please report them".into(),
+            Failure::NoRegister { .. } => "`naio model regs` lists every register that it has".into(),
+            Failure::Violations(_) => "this is a bug in the driver or in the model; please report it".into(),
             Failure::NoPart(_) => "`naio model info` lists every part with its id".into(),
             Failure::Driver(naio_e1000::OpenError::Part(_)) => {
                 "`naio model info` says which parts the driver drives; 82540EM is one".into()

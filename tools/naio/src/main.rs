@@ -6,6 +6,7 @@
 mod card;
 mod demo;
 mod failure;
+mod model;
 mod replay;
 
 use clap::{Parser, Subcommand};
@@ -38,6 +39,9 @@ enum Verb {
     ///   naio demo --json runs.json           one object a run, for your own charts
     #[command(verbatim_doc_comment)]
     Demo(demo::Arguments),
+    /// A card in software to play with: its parts, its registers, frames that pass, faults.
+    #[command(subcommand)]
+    Model(model::Verb),
     /// Pushes a capture through a card in software and its driver into the stack, and says what became of each frame.
     ///
     /// Every frame ends under exactly one name: card_* if the card kept it from its driver, driver_* if the driver
@@ -60,6 +64,7 @@ enum Verb {
 fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
         Verb::Demo(arguments) => demo::run(&arguments),
+        Verb::Model(verb) => model::run(&verb),
         Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Remote(arguments) => demo::remote::process::run(&arguments).map_err(Failure::Remote),
     };

@@ -42,7 +42,7 @@ impl Bench {
         let (wire, script) = Scripted::new();
         let clock = Clock::Manual(Arc::new(AtomicU64::new(0)));
         let options = Options { mac: station.mac.0, clock: clock.clone(), ..arguments.card.options()? };
-        let driven = drive(options, wire)?;
+        let driven = drive(options, wire, |_| {})?;
         let mut builder = Builder::new(station.address).clock(clock);
         if let Some(ipv6) = arguments.ipv6 {
             builder = builder.ipv6(ipv6.config());
