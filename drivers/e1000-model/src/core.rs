@@ -97,7 +97,7 @@ pub(crate) struct Core {
 impl Core {
     pub(crate) fn new(part: Part, options: Options, bus: Bus, wire: Box<dyn Wire>) -> Core {
         let quirks = options.quirks;
-        let kind = if options.eeprom == EepromKind::Spi && !part.is_82541_or_82547() {
+        let kind = if options.eeprom.is_spi() && !part.is_82541_or_82547() {
             EepromKind::Microwire64
         } else {
             options.eeprom

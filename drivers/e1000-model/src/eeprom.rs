@@ -40,15 +40,22 @@ pub enum EepromKind {
     Microwire256,
     /// 25xx with 16 address bits, 4096 words; 82541 and 82547 only.
     Spi,
+    /// 25040: 9 address bits, the ninth in the opcode, 256 words; 82541 and 82547 only.
+    SpiSmall,
     /// No chip: PRES is 0.
     Absent,
 }
 
 impl EepromKind {
+    /// Whether it speaks SPI, which only the 82541 and 82547 understand.
+    pub(crate) fn is_spi(self) -> bool {
+        matches!(self, EepromKind::Spi | EepromKind::SpiSmall)
+    }
+
     fn words(self) -> usize {
         match self {
             EepromKind::Microwire64 => 64,
-            EepromKind::Microwire256 => 256,
+            EepromKind::Microwire256 | EepromKind::SpiSmall => 256,
             EepromKind::Spi => 4096,
             EepromKind::Absent => 0,
         }
@@ -93,7 +100,11 @@ pub(crate) fn image(kind: EepromKind, part: Part, mac: [u8; 6], subsystem: (u16,
     words[0x0e] = 0x8086;
     // Autonegotiation with full PAUSE.
     words[0x0f] = 0x3800;
-    words[0x12] = if kind == EepromKind::Spi { 5 << 10 } else { 0 };
+    words[0x12] = match kind {
+        EepromKind::Spi => 5 << 10,
+        EepromKind::SpiSmall => 2 << 10,
+        _ => 0,
+    };
     words[0x2f] = 0x0602;
     let sum = words[..CHECKED_WORDS - 1].iter().fold(0u16, |sum, word| sum.wrapping_add(*word));
     words[CHECKED_WORDS - 1] = CHECKSUM.wrapping_sub(sum);
@@ -109,7 +120,7 @@ impl Eeprom {
             eerd_layout: part.eerd(),
             eecd: 0,
             microwire: Microwire::new(if kind == EepromKind::Microwire256 { 8 } else { 6 }),
-            spi: Spi::default(),
+            spi: Spi::new(kind == EepromKind::SpiSmall),
             eerd: 0,
             eerd_done_ns: None,
         }
@@ -145,8 +156,9 @@ impl Eeprom {
             EepromKind::Microwire256 => value |= eecd::SIZE,
             EepromKind::Microwire64 => {}
             EepromKind::Spi => value |= eecd::TYPE_SPI | eecd::ADDR_BITS,
+            EepromKind::SpiSmall => value |= eecd::TYPE_SPI,
         }
-        let out = if self.kind == EepromKind::Spi { self.spi.out() } else { self.microwire.out() };
+        let out = if self.kind.is_spi() { self.spi.out() } else { self.microwire.out() };
         value | eecd::PRES | if out { eecd::DO } else { 0 }
     }
 
@@ -166,10 +178,10 @@ impl Eeprom {
         match self.kind {
             EepromKind::Absent => {}
             // Chip select is active low on SPI parts, and only while the bus is ours.
-            EepromKind::Spi if cs || value & eecd::REQ == 0 => self.spi.deselect(),
-            EepromKind::Spi if clock_rises => self.spi.clock_in(di, &mut self.words),
-            EepromKind::Spi if clock_falls => self.spi.clock_out(),
-            EepromKind::Spi => {}
+            kind if kind.is_spi() && (cs || value & eecd::REQ == 0) => self.spi.deselect(),
+            kind if kind.is_spi() && clock_rises => self.spi.clock_in(di, &mut self.words),
+            kind if kind.is_spi() && clock_falls => self.spi.clock_out(),
+            EepromKind::Spi | EepromKind::SpiSmall => {}
             _ if !cs => self.microwire.deselect(&mut self.words),
             _ if clock_rises => self.microwire.clock(di, &self.words),
             _ => {}

@@ -23,6 +23,14 @@
 //! # Ok::<(), naio_e1000_model::ModelError>(())
 //! ```
 //!
+//! A [`Card`] is a hand on it for tests and people, a [`Port`] its connector: configuration space,
+//! regions and pins, as a host bridge sees them.
+//!
+//! Not modelled, for want of a text or of a user: the manageability engine behind MANC (SMBus, ASF, ARP
+//! kept from the host), the contents of flash, LED outputs, the 82542's second receive ring beyond its
+//! registers, CTRL_EXT.LINK_MODE (a part's media are fixed by its id), the analogue side of the PHYs
+//! (downshift, master and slave faults, cable lengths), the partner's half of a half-duplex line.
+//!
 //! It never trusts a byte of the driver's memory, and touches it only through [`naio_dma::Bus`].
 #![forbid(unsafe_code)]
 

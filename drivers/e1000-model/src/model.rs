@@ -53,6 +53,8 @@ pub struct Options {
     pub slot: Slot,
     /// Size of the boot flash: 0 for none, else 64 to 512 in powers of two.
     pub flash_kb: u32,
+    /// What offsets read where the part has no register. Silicon says nothing of them.
+    pub unknown_reads: u32,
     /// Errata that a driver must work around are noticed, and the 82544's tables are corrupted.
     pub errata: bool,
     /// How closely the driver is watched.
@@ -78,6 +80,7 @@ impl Default for Options {
             paced: false,
             slot: Slot::default(),
             flash_kb: 0,
+            unknown_reads: 0,
             errata: false,
             checks: Checks::Full,
             seed: 1,

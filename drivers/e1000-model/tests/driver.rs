@@ -7,7 +7,7 @@ use naio_e1000::{Config, E1000};
 use naio_e1000_model::faults::{Chaos, Faults, LengthFault, ResetFault, TxFault};
 use naio_e1000_model::parts::PARTS;
 use naio_e1000_model::wire::pair::{Cable, pair};
-use naio_e1000_model::{Card, Checks, Model, Options, Profile, advance_together};
+use naio_e1000_model::{Card, Checks, Model, Options, Profile, Slot, advance_together};
 use naio_nic::tx::TxProtocol;
 use naio_nic::{ExtentId, Fragment, Nic, RxChecksum, RxFrame, TxChecksum, TxPacket};
 use naio_sys::clock::Clock;
@@ -90,7 +90,13 @@ fn udp_packet(buffer: &mut Buffer, to: [u8; 6], from: [u8; 6], len: usize, seed:
 
 #[test]
 fn offloaded_packets_arrive_right_and_vouched_for() {
-    let (mut sides, _cable) = sides(&Options::default()).expect("the default part");
+    for (device_id, slot) in [(0x100e, Slot::Pci66), (0x100f, Slot::PciX133)] {
+        offloads(&Options { device_id, slot, errata: true, ..Options::default() });
+    }
+}
+
+fn offloads(options: &Options) {
+    let (mut sides, _cable) = sides(options).expect("a part that the driver claims");
     let macs = [sides[0].nic.caps().mac.0, sides[1].nic.caps().mac.0];
     let mut buffers = Buffer::allocate(&sides[0].domain, 64, 2048).expect("memory");
     for round in 0..40u64 {
@@ -488,4 +494,42 @@ fn the_driver_lives_with_every_emulator() {
             sides.iter().for_each(|side| innocent(side, &format!("{profile:?}")));
         }
     }
+}
+
+#[test]
+fn faults_that_break_nothing_cost_the_driver_no_frame() {
+    type Break = fn(&mut Faults);
+    let breaks: [(&str, Break); 8] = [
+        ("slow registers", |f| f.slow_mmio_us = 3),
+        ("late write-backs", |f| f.write_back_delay_us = 17),
+        ("heads that jump", |f| f.heads_jump = true),
+        ("heads outside", |f| (f.rdh, f.tdh) = (Some(0xffff), Some(0x8000))),
+        ("a storm of causes", |f| f.cause_storm = 0x1ffff),
+        ("overruns for nothing", |f| f.overruns = 200),
+        ("done unasked", |f| f.tx = TxFault::DoneUnasked),
+        ("strays that the IOMMU stops", |f| f.rx_strays = 1_000),
+    ];
+    for (name, break_it) in breaks {
+        let (mut sides, _cable) = sides(&Options::default()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        for side in &sides {
+            side.card.inject(break_it);
+        }
+        exchange(&mut sides, 1_000, 3);
+        sides.iter().for_each(|side| innocent(side, name));
+    }
+}
+
+#[test]
+fn the_driver_works_around_the_errata_of_every_part_it_claims() {
+    let mut claimed = 0;
+    for part in PARTS {
+        for slot in [Slot::Pci33, Slot::Pci66, Slot::PciX133] {
+            let options = Options { device_id: part.id, errata: true, slot, ..Options::default() };
+            let Ok((mut sides, _cable)) = sides(&options) else { continue };
+            claimed += 1;
+            exchange(&mut sides, 200, 3);
+            sides.iter().for_each(|side| innocent(side, &format!("{} in {slot:?}", part.name)));
+        }
+    }
+    assert!(claimed > 40, "parts and slots that the driver claims: {claimed}");
 }

@@ -106,6 +106,14 @@ fn unknown_registers_read_zero_and_are_counted() {
 }
 
 #[test]
+fn unknown_registers_read_a_poison_if_asked() {
+    let bench = Bench::new(Options { unknown_reads: 0xdead_beef, ..Options::default() });
+    assert_eq!((bench.read(0x5b50), bench.read(0x0004)), (0xdead_beef, bench.read(CTRL)));
+    let old = Bench::new(Options { device_id: 0x1000, unknown_reads: 1, ..Options::default() });
+    assert_eq!((old.read(RDT), old.read(0x128)), (1, 0), "the 82542 has its tail elsewhere");
+}
+
+#[test]
 fn older_parts_lack_what_came_later() {
     for (id, missing) in [(0x1000, RXCSUM), (0x1000, MDIC), (0x1004, MDIC), (0x1008, ITR), (0x100c, LEDCTL)] {
         let bench = Bench::id(id);

@@ -249,3 +249,40 @@ fn the_82543_shows_the_speed_that_software_copied() {
     bench.delay_us(6_000_000);
     assert_eq!(bench.read(STATUS) & 0xc3, 0x42, "100 Mb/s, half duplex");
 }
+
+#[test]
+fn both_kinds_of_spi_chips_read_and_write_all_their_words() {
+    for (kind, address_bits, words) in [(EepromKind::Spi, 16, 4096), (EepromKind::SpiSmall, 8, 256)] {
+        let bench = Bench::new(Options { device_id: 0x1076, eeprom: kind, ..Options::default() });
+        assert_eq!(bench.read(EECD) >> 10 & 1, u32::from(address_bits == 16), "ADDR_BITS");
+        assert_eq!((bench.read(EECD) >> 13 & 1, bench.card.eeprom().len()), (1, words));
+        let transfer = |opcode: u32, word: Option<u32>, data: Option<u16>| {
+            pins(&bench, REQ);
+            // The small chip has the ninth address bit in bit 3 of the opcode.
+            let high = word.is_some_and(|word| address_bits == 8 && word >= 128);
+            shift(&bench, REQ, opcode | u32::from(high) << 3, 8);
+            if let Some(word) = word {
+                shift(&bench, REQ, word * 2, address_bits);
+            }
+            let got = shift(&bench, REQ, data.map_or(0, |data| data.swap_bytes().into()), 16);
+            pins(&bench, REQ | CS);
+            (got as u16).swap_bytes()
+        };
+        pins(&bench, REQ | CS);
+        for word in [0, 127, 128, 200, 255] {
+            let before = transfer(0x03, Some(word), None);
+            assert_eq!(before, bench.card.eeprom()[word as usize]);
+            transfer(0x02, Some(word), Some(0x1234));
+            assert_eq!(transfer(0x03, Some(word), None), before, "writing is not enabled");
+            pins(&bench, REQ);
+            shift(&bench, REQ, 0x06, 8);
+            pins(&bench, REQ | CS);
+            pins(&bench, REQ);
+            shift(&bench, REQ, 0x05, 8);
+            assert_eq!(shift(&bench, REQ, 0, 8) & 3, 2, "write enabled, ready");
+            pins(&bench, REQ | CS);
+            transfer(0x02, Some(word), Some(0x1200 | word as u16));
+            assert_eq!(transfer(0x03, Some(word), None), 0x1200 | word as u16, "{kind:?} word {word}");
+        }
+    }
+}

@@ -24,8 +24,7 @@ impl Core {
             return self.random.u32(..);
         }
         let Some(at) = canonical(self.part.mac == Mac::I82542, offset & !3) else {
-            self.count_unknown(offset);
-            return 0;
+            return self.unimplemented(offset);
         };
         self.read_unit(at)
     }
@@ -123,7 +122,7 @@ impl Core {
 
     fn unimplemented(&mut self, at: u32) -> u32 {
         self.count_unknown(at);
-        0
+        self.options.unknown_reads
     }
 
     /// Offsets that an emulator leaves out.

@@ -110,11 +110,15 @@ const SPI_WRDI: u8 = 0x04;
 const SPI_RDSR: u8 = 0x05;
 const SPI_WREN: u8 = 0x06;
 
-/// An SPI chip with 16 address bits. A write is complete at once: RDSR always says "ready".
+/// In READ and WRITE of a chip with 9 address bits: the ninth.
+const SPI_A8: u8 = 0x08;
+
+/// An SPI chip with 16 address bits, or with 9 of which the highest is in the opcode. A write is complete at once: RDSR always says "ready".
 #[derive(Debug, Default)]
 pub(crate) struct Spi {
     shift: u8,
     bits: u32,
+    small: bool,
     opcode: Option<u8>,
     /// Address bytes so far, then the running byte address.
     address: usize,
@@ -125,6 +129,10 @@ pub(crate) struct Spi {
 }
 
 impl Spi {
+    pub(crate) fn new(small: bool) -> Spi {
+        Spi { small, ..Spi::default() }
+    }
+
     pub(crate) fn out(&self) -> bool {
         self.out
     }
@@ -132,7 +140,8 @@ impl Spi {
     pub(crate) fn deselect(&mut self) {
         // A write closes the latch behind it.
         let closes = self.opcode == Some(SPI_WRITE);
-        *self = Spi { write_enabled: self.write_enabled && !closes, ..Spi::default() };
+        let write_enabled = self.write_enabled && !closes;
+        *self = Spi { write_enabled, ..Spi::new(self.small) };
     }
 
     /// The clock rises: the chip samples data in.
@@ -158,8 +167,14 @@ impl Spi {
     fn byte(&mut self, byte: u8, words: &mut [u16]) {
         match self.opcode {
             None => {
-                self.opcode = Some(byte);
-                match byte {
+                let plain = byte & !SPI_A8;
+                let has_bit = self.small && matches!(plain, SPI_READ | SPI_WRITE);
+                // The ninth address bit counts as the high byte of the address.
+                let code = if has_bit { plain } else { byte };
+                (self.address, self.address_bytes) =
+                    (usize::from(has_bit && byte != plain), u32::from(has_bit));
+                self.opcode = Some(code);
+                match code {
                     SPI_WREN => self.write_enabled = true,
                     SPI_WRDI => self.write_enabled = false,
                     SPI_RDSR => self.sending = Some(u8::from(self.write_enabled) << 1),
