@@ -126,6 +126,14 @@ pub struct Counters {
     pub drop_tcp_early: u64,
     /// Repeated acknowledgments while only our FIN is outstanding (guard c).
     pub drop_tcp_repeated_ack: u64,
+    /// Segments of a connection without ACK.
+    pub drop_tcp_no_ack: u64,
+    /// SYNs that came again while their answer was on its way.
+    pub drop_tcp_repeated_syn: u64,
+    /// Resets with a number far from the one expected.
+    pub drop_tcp_reset: u64,
+    /// Segments that may have been invented, and that were asked back about (RFC 5961).
+    pub drop_tcp_challenged: u64,
 
     /// Packets made for the card, of all kinds.
     pub tx_packets: u64,
@@ -135,6 +143,10 @@ pub struct Counters {
     pub tx_reset_limited: u64,
     /// ARP requests sent.
     pub tx_arp_request: u64,
+    /// Acknowledgments that ask back about a segment that may have been invented.
+    pub tx_challenge: u64,
+    /// Of those, not sent: the limit of the connection, or no room for replies.
+    pub tx_challenge_limited: u64,
     /// Replies not sent because too many were waiting.
     pub tx_replies_full: u64,
     /// Packets lost for want of a page (like loss on the wire: TCP repeats them).
@@ -206,6 +218,8 @@ pub struct Counters {
     pub egress_bounded: u64,
     /// Persist timers that had to be started from outside (guard m).
     pub persist_restarted: u64,
+    /// Ends of streams that came before missing data and were remembered.
+    pub fins_recalled: u64,
     /// Window acknowledgments repaired (guard d).
     pub zero_window_repaired: u64,
 }
@@ -260,5 +274,9 @@ impl Counters {
             + self.drop_tcp_simultaneous
             + self.drop_tcp_early
             + self.drop_tcp_repeated_ack
+            + self.drop_tcp_no_ack
+            + self.drop_tcp_repeated_syn
+            + self.drop_tcp_reset
+            + self.drop_tcp_challenged
     }
 }

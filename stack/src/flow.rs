@@ -6,6 +6,7 @@
 use crate::datagram::NetworkError;
 use crate::demux::FlowKey;
 use crate::info::Meter;
+use crate::ipv4::{SYN, Tcp};
 use crate::options::TcpOptions;
 use crate::peer::Peer;
 use crate::port::Emitted;
@@ -92,6 +93,14 @@ pub(crate) struct Flow {
     pub(crate) heard_ack: Option<(u32, u16)>,
     /// How often in a row the peer has repeated that acknowledgment without data.
     pub(crate) repeated_acks: u32,
+    /// The largest window it offered, in bytes.
+    pub(crate) window_max: u32,
+    /// Since when it takes nothing though we have something.
+    pub(crate) closed_since: Option<Time>,
+    /// Where its FIN stands, if it came before data that is missing.
+    pub(crate) early_fin: Option<u32>,
+    /// When a segment of it was last asked back about.
+    pub(crate) challenged: Option<Time>,
     /// What it said in its SYN; nothing useful before.
     pub(crate) peer: Peer,
     reported: Progress,
@@ -138,6 +147,10 @@ impl Flow {
             sent_end: None,
             heard_ack: None,
             repeated_acks: 0,
+            window_max: 0,
+            closed_since: None,
+            early_fin: None,
+            challenged: None,
             peer: Peer::default(),
             reported: Progress::default(),
         };
@@ -184,6 +197,20 @@ impl Flow {
             self.acked = emitted.acked;
             self.unannounced = 0;
             self.received_at_ack = self.received();
+        }
+    }
+
+    /// What a segment of the peer's says about its window.
+    #[inline]
+    pub(crate) fn note_window(&mut self, now: Time, tcp: &Tcp) {
+        // The window of a SYN is never scaled (RFC 7323 2.2).
+        let shift = if tcp.has(SYN) { 0 } else { self.peer.shift.unwrap_or(0) };
+        let window = u32::from(tcp.window) << shift;
+        self.window_max = self.window_max.max(window);
+        if window == 0 && self.socket().send_queue() > 0 {
+            self.closed_since.get_or_insert(now);
+        } else {
+            self.closed_since = None;
         }
     }
 

@@ -1,9 +1,11 @@
-//! The guard before smoltcp 0.14: segments that would make it panic, hang or storm stop here.
+//! The guard before smoltcp 0.14: segments that would make it panic, hang or storm stop here, and so do those that
+//! somebody beside the path may have invented (RFC 5961).
 //!
 //! Receives a segment for a connection, already well formed, and says whether smoltcp may see it.
 //! Each rule names the defect it stands in front of and has a test that fails without it
-//! (`guard_tests.rs`). Guard (b), a device that never refuses a packet, is in `outbox` and `port`;
-//! the capacity rule of guard (a) is `RingLen`; guard (d) acts after smoltcp and lives in `ingest`.
+//! (`guard_tests.rs`, `tests/forged.rs`). Guard (b), a device that never refuses a packet, is in `outbox` and `port`;
+//! the capacity rule of guard (a) is `RingLen`; guard (d) acts after smoltcp and lives in `ingest`. What a verdict of
+//! [`Verdict::Challenge`] sends is in `challenge`.
 
 use crate::flow::Flow;
 use crate::ipv4::{ACK, FIN, RST, SYN, Tcp};
@@ -21,6 +23,14 @@ pub(crate) enum Verdict {
     Early,
     /// (c) A repeated acknowledgment while only our FIN is outstanding.
     RepeatedAck,
+    /// Nothing that follows a SYN is without ACK (RFC 9293 3.10.7.4, fifth).
+    NoAck,
+    /// The same SYN again: our answer is repeated by its own timer.
+    RepeatedSyn,
+    /// (h) A reset that is nowhere near (RFC 5961 3.2).
+    Reset,
+    /// Somebody may have invented it; whoever really sent it says so again after this answer.
+    Challenge,
 }
 
 #[inline(always)]
@@ -34,6 +44,14 @@ pub(crate) fn inspect(flow: &Flow, state: State, tcp: &Tcp) -> Verdict {
     if state == State::SynSent && tcp.has(SYN) && !tcp.has(ACK) {
         return Verdict::Simultaneous;
     }
+    if tcp.flags & (SYN | RST | ACK) != ACK
+        && let Some(verdict) = inspect_flags(flow, state, tcp)
+    {
+        return verdict;
+    }
+    if tcp.has(ACK) && is_impossible_ack(flow, state, tcp.ack) {
+        return Verdict::Challenge;
+    }
     if tcp.payload_len > 0 && is_beyond_ring(flow, tcp) {
         return Verdict::BeyondRing;
     }
@@ -44,6 +62,55 @@ pub(crate) fn inspect(flow: &Flow, state: State, tcp: &Tcp) -> Verdict {
     }
     Verdict::Pass
 }
+
+/// Whether a connection has both sequence numbers.
+fn is_synchronized(state: State) -> bool {
+    !matches!(state, State::Closed | State::Listen | State::SynSent)
+}
+
+/// Segments with SYN or RST, or without ACK. (h) smoltcp accepts a reset anywhere in its window: whoever tries
+/// some ten thousand numbers ends a connection of others. RFC 5961 3.2 wants the very next number, and asks back
+/// for the others; 4.2 asks back for every SYN.
+#[cold]
+fn inspect_flags(flow: &Flow, state: State, tcp: &Tcp) -> Option<Verdict> {
+    if !is_synchronized(state) {
+        // smoltcp takes a reset in SYN-SENT only if it acknowledges the SYN.
+        return None;
+    }
+    let next = flow.rcv_nxt()?;
+    if tcp.has(RST) {
+        // A FIN that was accepted but not acknowledged yet is one number more.
+        let is_next = tcp.seq == next || (flow.finished && tcp.seq == next.wrapping_add(1));
+        let is_near = tcp.seq.wrapping_sub(next) < flow.rx_len as u32;
+        return Some(match (is_next, is_near) {
+            (true, _) => Verdict::Pass,
+            (false, true) => Verdict::Challenge,
+            (false, false) => Verdict::Reset,
+        });
+    }
+    if tcp.has(SYN) {
+        let again = state == State::SynReceived && !tcp.has(ACK) && tcp.seq == next.wrapping_sub(1);
+        return Some(if again { Verdict::RepeatedSyn } else { Verdict::Challenge });
+    }
+    Some(Verdict::NoAck)
+}
+
+/// Acknowledgments of what was never sent, which smoltcp takes as long as it is queued (RFC 9293 3.10.7.4), and
+/// of what was acknowledged longer ago than the peer's largest window (RFC 5961 5.2).
+#[inline(always)]
+fn is_impossible_ack(flow: &Flow, state: State, ack: u32) -> bool {
+    // In SYN-RECEIVED the answer is a reset, which smoltcp knows.
+    if !is_synchronized(state) || state == State::SynReceived {
+        return false;
+    }
+    let (Some(una), Some(end)) = (flow.snd_una(), flow.sent_end) else { return false };
+    let ahead = ack.wrapping_sub(end) as i32;
+    let behind = una.wrapping_sub(ack) as i32;
+    ahead > 0 || behind > flow.window_max.max(WINDOW_MAX_UNSCALED) as i32
+}
+
+/// The largest window of a peer that has said nothing yet.
+const WINDOW_MAX_UNSCALED: u32 = 65_535;
 
 /// (a) Until our first acknowledgment, smoltcp accepts up to twice its ring if the ring's length is
 /// not one of `RingLen`'s. Whatever it believes: nothing past the last acknowledgment we sent plus

@@ -260,10 +260,15 @@ fn d_a_window_closed_over_the_end_is_no_storm() {
     bench.feed(&peer.segment().window(0));
     bench.stack.send(peer.socket, b"data").expect("connected");
     bench.stack.shutdown(peer.socket).expect("connected");
-    // One byte is sent as a probe, then everything is acknowledged, out of the blue.
-    bench.wait_ms(1_500);
-    peer.ack = peer.ack.wrapping_add(5);
-    bench.feed(&peer.segment().window(0));
+    // Probes carry a byte each; the peer takes it, and its window stays closed.
+    let end = peer.ack.wrapping_add(5);
+    for _ in 0..20 {
+        let probes = bench.wait_ms(5_000);
+        let taken =
+            probes.iter().map(|probe| probe.seq.wrapping_add(probe.seq_len())).max().unwrap_or(peer.ack);
+        peer.ack = taken.min(end);
+        bench.feed(&peer.segment().window(0));
+    }
     assert_eq!(bench.status(peer.socket).phase, Phase::FinWait2);
     let sent = bench.wait_ms(100_000);
     assert!(sent.len() < 5, "{} packets to a peer that said nothing", sent.len());

@@ -11,7 +11,7 @@ use crate::ether;
 use crate::flow::{Owner, instant};
 use crate::guard::{self, Verdict};
 use crate::internet::Arrival;
-use crate::ipv4::{self, ACK, RST, SYN, Tcp};
+use crate::ipv4::{self, ACK, FIN, RST, SYN, Tcp};
 use crate::listen;
 use crate::packet::Packet;
 use crate::peer::Peer;
@@ -133,6 +133,10 @@ impl Stack {
     /// A segment for a connection we know.
     #[inline(always)]
     fn guarded<'a>(&mut self, held: &mut Option<Held<'a>>, index: u32, packet: &Packet<'a>, tcp: &Tcp) {
+        if tcp.flags & (SYN | RST | FIN) != 0 {
+            // Judged by the number it should have, which what is kept back decides.
+            self.flush(held);
+        }
         let Some(flow) = self.flows.at(index) else { return };
         match guard::inspect(flow, flow.state(), tcp) {
             Verdict::Pass => self.counters.rx_tcp += 1,
@@ -140,18 +144,59 @@ impl Stack {
             Verdict::Simultaneous => return self.counters.drop_tcp_simultaneous += 1,
             Verdict::Early => return self.counters.drop_tcp_early += 1,
             Verdict::RepeatedAck => return self.counters.drop_tcp_repeated_ack += 1,
+            Verdict::NoAck => return self.counters.drop_tcp_no_ack += 1,
+            Verdict::RepeatedSyn => return self.counters.drop_tcp_repeated_syn += 1,
+            Verdict::Reset => return self.counters.drop_tcp_reset += 1,
+            Verdict::Challenge => {
+                self.counters.drop_tcp_challenged += 1;
+                return self.challenge(index);
+            }
         }
-        if tcp.has(SYN) {
-            self.note_syn(index, packet);
+        if tcp.flags & (SYN | FIN) != 0 {
+            self.note_flags(index, packet, tcp);
         }
         self.coalesce(held, index, packet, tcp);
     }
 
-    /// The answer to our SYN says what the peer can do; if it is refused, a later one says it again.
+    /// The answer to our SYN says what the peer can do; if it is refused, a later one says it again. A FIN that
+    /// comes before missing data is forgotten by smoltcp, so it is remembered here.
     #[cold]
-    fn note_syn(&mut self, index: u32, packet: &Packet<'_>) {
-        if let Some(flow) = self.flows.at_mut(index).filter(|flow| flow.state() == State::SynSent) {
+    fn note_flags(&mut self, index: u32, packet: &Packet<'_>, tcp: &Tcp) {
+        let Some(flow) = self.flows.at_mut(index) else { return };
+        if flow.state() == State::SynSent && tcp.has(SYN) {
             flow.peer = Peer::of_syn(packet.payload);
+        }
+        let Some(next) = flow.rcv_nxt().filter(|_| tcp.has(FIN) && !flow.finished) else { return };
+        let fin = tcp.seq.wrapping_add(tcp.payload_len);
+        let ahead = fin.wrapping_sub(next);
+        if tcp.seq.wrapping_sub(next) as i32 > 0 && (1..=flow.rx_len as u32).contains(&ahead) {
+            flow.early_fin.get_or_insert(fin);
+        }
+    }
+
+    /// The data that was missing before a FIN has come: smoltcp is told of the FIN again.
+    #[cold]
+    fn recall_fin(&mut self, index: u32) {
+        let Some(flow) = self.flows.at_mut(index) else { return };
+        let (Some(key), Some(fin), Some((ack, window))) = (flow.key, flow.early_fin, flow.heard_ack) else {
+            return;
+        };
+        if flow.finished {
+            flow.early_fin = None;
+        } else if flow.rcv_nxt() == Some(fin) {
+            flow.early_fin = None;
+            self.counters.fins_recalled += 1;
+            let segment = PureAck::fin_from_peer(key, (fin, ack), window);
+            let tcp = Tcp {
+                source_port: key.remote().1,
+                destination_port: key.local().1,
+                seq: fin,
+                ack,
+                flags: FIN | ACK,
+                window,
+                payload_len: 0,
+            };
+            self.segment(index, segment.bytes(), &tcp);
         }
     }
 
@@ -209,6 +254,7 @@ impl Stack {
         let repeated = flow.heard_ack == Some((tcp.ack, tcp.window)) && tcp.payload_len == 0;
         flow.repeated_acks = if repeated { flow.repeated_acks.saturating_add(1) } else { 0 };
         flow.heard_ack = Some((tcp.ack, tcp.window));
+        flow.note_window(self.now, tcp);
         if matches!(before, State::SynSent | State::Listen) && tcp.has(SYN) {
             // Until our first acknowledgment leaves, the ring starts behind the SYN.
             flow.acked = Some(tcp.seq.wrapping_add(1));
@@ -228,6 +274,9 @@ impl Stack {
         }
         self.mark_dirty(index);
         self.touch(index);
+        if self.flows.at(index).is_some_and(|flow| flow.early_fin.is_some()) {
+            self.recall_fin(index);
+        }
     }
 
     /// False if the connection ended.

@@ -22,6 +22,7 @@
 mod arp;
 mod autoconf;
 mod census;
+mod challenge;
 mod coalesce;
 mod config;
 mod counters;

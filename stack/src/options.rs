@@ -10,6 +10,9 @@ use std::time::Duration;
 /// Unanswered keep-alive probes after which a connection is given up; Linux asks as often.
 const KEEP_ALIVE_PROBES: u32 = 9;
 
+/// How long a peer may keep its window closed, unless the options say otherwise.
+const PERSIST_LIMIT: Duration = Duration::from_secs(3_600);
+
 /// Who decides how much may be under way (RFC 5681).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Congestion {
@@ -34,13 +37,26 @@ pub struct TcpOptions {
     /// How long sent data may wait for an answer of any kind (RFC 5482); the stack's
     /// [`Config::user_timeout`](crate::Config::user_timeout) by default.
     pub user_timeout: Option<Duration>,
+    /// How long the peer may keep its window closed while there is something to send, even if it answers every
+    /// probe (RFC 9293 3.8.6.1 sets no limit; without one a peer holds our memory as long as it likes).
+    pub persist_limit: Duration,
+    /// Reset the connection when nothing was heard of the peer for this long, though nothing is outstanding: for
+    /// servers. Off by default.
+    pub idle_timeout: Option<Duration>,
     /// Congestion control.
     pub congestion: Congestion,
 }
 
 impl Default for TcpOptions {
     fn default() -> TcpOptions {
-        TcpOptions { nodelay: true, keep_alive: None, user_timeout: None, congestion: Congestion::default() }
+        TcpOptions {
+            nodelay: true,
+            keep_alive: None,
+            user_timeout: None,
+            persist_limit: PERSIST_LIMIT,
+            idle_timeout: None,
+            congestion: Congestion::default(),
+        }
     }
 }
 
@@ -87,9 +103,12 @@ impl Flow {
         let options = self.options.unwrap_or_default();
         if self.is_outstanding() {
             let since = self.outstanding_since?.max(self.progress);
-            return Some(since.after(options.user_timeout.unwrap_or(user_timeout)));
+            let silence = since.after(options.user_timeout.unwrap_or(user_timeout));
+            let closed = self.closed_since.map(|since| since.after(options.persist_limit));
+            return Some(closed.map_or(silence, |closed| closed.min(silence)));
         }
-        let silence = options.keep_alive?.saturating_mul(KEEP_ALIVE_PROBES + 1);
+        let probed = options.keep_alive.map(|every| every.saturating_mul(KEEP_ALIVE_PROBES + 1));
+        let silence = probed.into_iter().chain(options.idle_timeout).min()?;
         self.bound.then(|| self.heard.after(silence))
     }
 }

@@ -2,7 +2,7 @@
 //! that make smoltcp do what it forgot.
 
 use crate::demux::FlowKey;
-use crate::ipv4::{ACK, RST, TCP_FLAGS_AT, TCP_HEADER_LEN, Tcp};
+use crate::ipv4::{ACK, FIN, RST, TCP_FLAGS_AT, TCP_HEADER_LEN, Tcp};
 use crate::ipv6;
 use crate::packet::{Ends, PROTOCOL_TCP, Packet};
 
@@ -36,6 +36,13 @@ impl PureAck {
     pub(crate) fn from_peer(key: FlowKey, numbers: (u32, u32), window: u16) -> PureAck {
         let ports = (key.remote().1, key.local().1);
         PureAck::new(key.ends_of_sent().reversed(), ports, numbers, window)
+    }
+
+    /// The end of the peer's stream, as smoltcp would receive it.
+    pub(crate) fn fin_from_peer(key: FlowKey, numbers: (u32, u32), window: u16) -> PureAck {
+        let mut segment = PureAck::from_peer(key, numbers, window);
+        segment.bytes[segment.len - TCP_HEADER_LEN + TCP_FLAGS_AT] |= FIN;
+        segment
     }
 
     /// For the peer of the connection `key`.

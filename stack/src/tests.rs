@@ -4,6 +4,7 @@
 mod afterlife;
 mod closing;
 mod datagrams;
+mod forged;
 mod fuzz;
 mod fuzz_network;
 mod opening;

@@ -3,8 +3,7 @@
 
 use crate::endpoint::Program;
 use aio_api::{
-    Completion, Congestion, EventQueue, Kind, ListenerId, OpError, RecvOptions, SocketId, SocketOptions,
-    TcpOptions,
+    Completion, EventQueue, Kind, ListenerId, OpError, RecvOptions, SocketId, SocketOptions, TcpOptions,
 };
 use naio_dma::Buffer;
 use std::collections::BTreeMap;
@@ -18,12 +17,9 @@ const SERVER: [u8; 4] = [10, 9, 0, 1];
 const DEPTH: usize = 3;
 
 /// Who only waits for a peer that is no more would wait for ever without keep-alive.
-const OPTIONS: TcpOptions = TcpOptions {
-    nodelay: true,
-    keep_alive: Some(Duration::from_secs(20)),
-    user_timeout: None,
-    congestion: Congestion::Cubic,
-};
+fn options() -> TcpOptions {
+    TcpOptions { keep_alive: Some(Duration::from_secs(20)), ..TcpOptions::default() }
+}
 
 /// What both ends know of a conversation.
 #[derive(Clone, Copy, Debug)]
@@ -126,7 +122,8 @@ impl Talker {
         if self.next > self.plan.connections as u64 || !self.is_client {
             return;
         }
-        let socket = queue.socket(SocketOptions { tcp: OPTIONS, ..SocketOptions::default() }).expect("room");
+        let socket =
+            queue.socket(SocketOptions { tcp: options(), ..SocketOptions::default() }).expect("room");
         self.names.insert(self.next, socket);
         queue.connect(socket, SocketAddr::from((SERVER, PORT)), self.next).expect("room for it");
         self.next += 1;
@@ -226,7 +223,7 @@ impl Program for Talker {
         if done.kind == Kind::Accept {
             let (id, socket) = (self.next, done.socket.expect("an accept has one"));
             self.next += 1;
-            assert!(queue.set_options(socket, OPTIONS));
+            assert!(queue.set_options(socket, options()));
             self.connected(queue, id, socket);
             queue.accept(self.listener.expect("it listens"), 0).expect("room for it");
             return;
