@@ -27,7 +27,7 @@ use std::{env, fs};
 use transfer::{CHUNK, RECEIVES, SENDS};
 
 /// Payload of a run, and when every frame is written to a file.
-const SIZE: Size = Size(64 * MIB);
+const SIZE: Size = Size(128 * MIB);
 const SIZE_RECORDED: Size = Size(4 * MIB);
 /// Payload of a run over a wire that loses one frame in a hundred, and at the least where it loses more. Each
 /// loss costs a retransmission timeout, which is a second or so.
@@ -38,7 +38,7 @@ const RUNS_MAX: u32 = 1000;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Payload of one run [default: 64MiB; 4MiB with --pcap; 512KiB with --loss 1%, less with more].
+    /// Payload of one run [default: 128MiB; 4MiB with --pcap; 512KiB with --loss 1%, less with more].
     #[arg(long)]
     size: Option<Size>,
     /// Measured runs of each arm.

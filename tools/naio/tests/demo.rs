@@ -106,27 +106,45 @@ fn the_private_network_leaves_nothing_in_ours() {
 }
 
 #[test]
-fn without_a_tun_device_the_second_card_takes_over_and_the_reason_is_told() {
-    // A user namespace of its own where /dev/net/tun is somebody else's; and no second one inside it.
-    let shell = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"";
-    let folder = folder("fallback");
-    let done = Command::new("unshare")
-        .args(["--user", "--map-root-user", "sh", "-c", shell, "sh", env!("CARGO_BIN_EXE_naio")])
-        .args(["demo", "--size", "100000", "--runs", "1", "--out"])
-        .arg(&folder)
-        .output();
-    let Ok(done) = done else {
-        eprintln!("skipped: there is no `unshare` program");
-        return;
+fn without_any_right_the_second_card_takes_over_and_the_reason_is_told() {
+    // A user namespace in which no other can be made, and in it a root without capabilities.
+    let shell = "echo 0 > /proc/sys/user/max_user_namespaces && \
+                 exec setpriv --inh-caps=-all --bounding-set=-all -- \"$@\"";
+    let run = |program: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "sh", "-c", shell, "sh"]).args(program).output()
     };
-    if !done.status.success() && text(&done.stderr).contains("unshare") {
-        eprintln!("skipped: {}", text(&done.stderr));
+    if !run(&["true"]).is_ok_and(|done| done.status.success()) {
+        eprintln!("skipped: `unshare` and `setpriv` cannot take the rights away here");
         return;
     }
+    let folder = folder("fallback");
+    let out = folder.to_str().expect("a path in ASCII");
+    let naio = env!("CARGO_BIN_EXE_naio");
+    let done =
+        run(&[naio, "demo", "--size", "100000", "--runs", "1", "--out", out]).expect("it started before");
     assert_whole(&done);
-    let out = text(&done.stdout);
-    // Root in its own namespace may still make a network there; then Linux is the partner, as it should be.
-    assert!(out.contains("no user namespace") || out.contains("as root"), "{out}");
+    let told = text(&done.stdout);
+    assert!(told.contains("a second card"), "{told}");
+    assert!(told.contains("without root: no user namespace"), "why not so: {told}");
+    assert!(told.contains("as root: no network namespace"), "nor so: {told}");
+
+    let done = run(&[naio, "demo", "--wire", "tap", "--out", out]).expect("it started before");
+    assert!(!done.status.success());
+    let told = text(&done.stderr);
+    assert!(told.starts_with("naio: no TAP") && told.contains("--wire pair"), "{told}");
+}
+
+#[test]
+fn the_partners_process_without_a_line_says_so_and_ends() {
+    // Somebody else than the demonstration started it: standard input is no line.
+    let done = Command::new(env!("CARGO_BIN_EXE_naio"))
+        .arg("remote")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .expect("the program starts");
+    assert!(!done.status.success());
+    assert!(text(&done.stderr).contains("partner"), "{}", text(&done.stderr));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use naio_sys::handover::{Line, Message};
 use naio_sys::namespace::Right;
 use naio_sys::tap::Tap;
 use std::io;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -49,7 +50,7 @@ impl Linux {
         let told = |error: io::Error| format!("no process: {error}");
         let (line, theirs) = Line::pair().map_err(told)?;
         let mut command = Command::new(OURSELVES);
-        command.arg("remote").stdin(Stdio::from(theirs.into_fd())).stdout(Stdio::null());
+        command.arg0("naio").arg("remote").stdin(Stdio::from(theirs.into_fd())).stdout(Stdio::null());
         if right == Right::Root {
             command.arg("--root");
         }
