@@ -91,6 +91,8 @@ struct Query {
     /// Questions asked; says which server is next, and when.
     asked: u32,
     due: Time,
+    /// A server said that it cannot help: if none does, that is the outcome, and not silence.
+    refused: bool,
 }
 
 /// All queries under way, and the outcomes nobody has fetched.
@@ -157,7 +159,7 @@ impl Stack {
         }
         let socket = self.udp_bind(0).map_err(|_| ResolveError::TooMany)?;
         let id = self.dns.identification(self.key);
-        let query = Query { name, lookup, id, socket, asked: 0, due: self.now };
+        let query = Query { name, lookup, id, socket, asked: 0, due: self.now, refused: false };
         // There is room: that was seen to above.
         self.dns.queries.insert(query).map(QueryId).ok_or(ResolveError::TooMany)
     }
@@ -200,7 +202,10 @@ impl Stack {
             let asked = datagram.from.port() == PORT && self.dns.servers.contains(&datagram.from.ip());
             match parse(&bytes[..datagram.len], query).filter(|_| asked) {
                 // A server that cannot help: the next one may.
-                Some(Err(LookupError::Refused)) => self.dns.queries.at_mut(index)?.due = self.now,
+                Some(Err(LookupError::Refused)) => {
+                    let query = self.dns.queries.at_mut(index)?;
+                    (query.due, query.refused) = (self.now, true);
+                }
                 Some(outcome) => return Some(outcome),
                 None => self.counters.dns_strange_answers += 1,
             }
@@ -216,7 +221,7 @@ impl Stack {
             return None;
         }
         if servers == 0 || query.asked >= servers * ROUNDS {
-            return Some(Err(LookupError::TimedOut));
+            return Some(Err(if query.refused { LookupError::Refused } else { LookupError::TimedOut }));
         }
         let round = query.asked / servers;
         let server = self.dns.servers[(query.asked % servers) as usize];
@@ -285,7 +290,12 @@ fn parse(bytes: &[u8], query: &Query) -> Option<Result<Vec<IpAddr>, LookupError>
     }
     addresses.retain(|address| address.is_ipv4() == (query.lookup == Lookup::Ipv4));
     addresses.truncate(ADDRESSES_MAX);
-    Some(if addresses.is_empty() { Err(LookupError::NoAddress) } else { Ok(addresses) })
+    Some(match addresses.is_empty() {
+        false => Ok(addresses),
+        // What was cut off may have been addresses, and we do not ask over TCP (RFC 1035 4.2.2).
+        true if packet.flags().contains(smoltcp::wire::DnsFlags::TRUNCATED) => Err(LookupError::Refused),
+        true => Err(LookupError::NoAddress),
+    })
 }
 
 /// Whether a name in a packet, compressed perhaps, is `plain` (RFC 1035 2.3.3: whatever the case).

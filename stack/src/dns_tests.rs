@@ -102,6 +102,45 @@ fn what_servers_say_instead_is_told_apart() {
     }
 }
 
+/// Has every question answered in the same way until there is an outcome.
+fn outcome_of(mut answer: impl FnMut(&Udp) -> Udp) -> Result<Vec<IpAddr>, LookupError> {
+    let mut bench = bench();
+    bench.stack.resolve("host", Lookup::Ipv4).expect("a good name");
+    for _ in 0..200 {
+        for asked in questions(&mut bench) {
+            feed(&mut bench, &answer(&asked));
+        }
+        if let Some(outcome) = outcome(&mut bench) {
+            return outcome;
+        }
+        bench.now_us += 100_000;
+    }
+    panic!("it never ends");
+}
+
+#[test]
+fn a_server_that_only_refuses_is_not_called_silent() {
+    for rcode in [1, 2, 4, 5] {
+        assert_eq!(outcome_of(|asked| answer(asked, rcode, &[])), Err(LookupError::Refused), "{rcode}");
+    }
+}
+
+#[test]
+fn an_answer_cut_off_before_its_addresses_does_not_say_that_there_are_none() {
+    let cut = |asked: &Udp, records: &[Vec<u8>]| {
+        let mut answer = answer(asked, 0, records);
+        answer.payload[2] |= 2;
+        answer
+    };
+    assert_eq!(outcome_of(|asked| cut(asked, &[])), Err(LookupError::Refused));
+    let some = [record(b"\xc0\x0c", A, &[1, 2, 3, 4])];
+    assert_eq!(
+        outcome_of(|asked| cut(asked, &some)),
+        Ok(vec![IpAddr::from([1, 2, 3, 4])]),
+        "better than none"
+    );
+}
+
 #[test]
 fn a_silent_server_is_asked_again_and_then_given_up() {
     let mut bench = bench();
