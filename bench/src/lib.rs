@@ -18,6 +18,7 @@ pub mod progress;
 pub mod protocol;
 pub mod report;
 pub mod sending;
+pub mod services;
 pub mod session;
 pub mod sha;
 pub mod sink;
