@@ -79,6 +79,14 @@ serve() {
     done
 }
 
+# services [FLAGS...]: starts sync-services on the peer, as SERVICES_PID, and waits until it listens.
+services() {
+    nsenter -t $PEER_PID -n sync-services "$@" > /tmp/services.log 2>&1 &
+    SERVICES_PID=$!
+    until_true 10 grep -q listening /tmp/services.log ||
+        { echo "sync-services does not start: $(cat /tmp/services.log)" >&2; return 1; }
+}
+
 # sent PREFIX..., received PREFIX...: frames that all network cards of that namespace sent or received.
 sent() {
     "$@" awk '$1 ~ /^eth/ { n += $11 } END { print n + 0 }' /proc/net/dev

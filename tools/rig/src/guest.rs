@@ -16,16 +16,18 @@ const PASSWD: &str = "root::0:0:root:/root:/bin/sh\nuser::1000:1000:user:/tmp:/b
 const GROUP: &str = "root:x:0:\nuser:x:1000:\n";
 
 /// naio's programs.
-const PROGRAMS: [&str; 9] = [
+const PROGRAMS: [&str; 11] = [
     "naio-recv",
     "naio-send",
     "naio-sendfile",
     "naio-echo",
+    "naio-exercise",
     "naio-remote",
     "sync-recv",
     "sync-send",
     "sync-sendfile",
     "sync-echo",
+    "sync-services",
 ];
 /// The examples of `aio-api`: their names in the guest, and in cargo's folder.
 const EXAMPLES: [(&str, &str); 3] = [

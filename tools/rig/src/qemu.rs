@@ -20,8 +20,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The card model that experiments use: the 82540EM.
 pub const E1000: &str = "e1000";
-/// QEMU's other models of the family: the 82544GC and the 82545EM.
-pub const OTHER_MODELS: [&str; 2] = ["e1000-82544gc", "e1000-82545em"];
+/// QEMU's models of the family: the 82540EM, the 82544GC and the 82545EM.
+pub const MODELS: [&str; 3] = [E1000, "e1000-82544gc", "e1000-82545em"];
 const POLL: Duration = Duration::from_millis(50);
 /// Exit status of QEMU when the guest says that its job went well: (16 << 1) | 1, see `leave` in `guest/lib.sh`.
 const STATUS_DONE: i32 = 33;

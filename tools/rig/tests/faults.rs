@@ -1,13 +1,14 @@
-//! What goes wrong in a user's life, one boot: the program is killed, the card is taken back, the cable is pulled, the
+//! What goes wrong in a user's life, one boot of each card model: the program is killed, the card is taken back, the cable is pulled, the
 //! peer vanishes, a limit is too small. Each ends as the user should see it: it goes on, or says clearly why not.
 #![forbid(unsafe_code)]
 
 mod common;
 
 use common::{
-    BIG_STEP, Rig, Shared, assert_clear_error, assert_report, echo_server, naio_on_card, prepare_two_cards,
+    BIG_STEP, Fleet, assert_clear_error, assert_exercised, assert_report, echo_server, naio_on_card,
+    prepare_two_cards,
 };
-use naio_rig::arm::{CARD, HERE, SINK};
+use naio_rig::arm::{CARD, HERE, SINK, THERE_HOST};
 use naio_rig::qemu::{Iommu, Machine, Outcome};
 
 /// A payload that no transfer comes to the end of here.
@@ -23,25 +24,26 @@ const UNBIND_SECONDS_MAX: u64 = 5;
 /// naio-remote's ports as `/proc/net/tcp` writes them.
 const SOURCE_HEX: &str = "1389";
 const SINK_HEX: &str = "138A";
+/// The port of sync-services likewise.
+const SERVICES_HEX: &str = "1392";
 
-static GUEST: Shared<Outcome> = Shared::new();
+static GUESTS: Fleet = Fleet::new();
 
-fn guest() -> Option<&'static Outcome> {
-    GUEST.outcome(|| {
-        let bind = format!("try bind bind {CARD} vfio-pci\n");
-        let script = [
-            prepare_two_cards(),
-            bind,
-            limits(),
-            busy(),
-            killed(),
-            unbound(),
-            flap(),
-            vanishing(),
-            "exit 0\n".into(),
-        ];
-        Rig::ready().boot(&Machine::with_peer(Iommu::Translated), &script.concat())
-    })
+fn guests() -> impl Iterator<Item = &'static (&'static str, Outcome)> {
+    let bind = format!("try bind bind {CARD} vfio-pci\n");
+    let script = [
+        prepare_two_cards(),
+        bind,
+        limits(),
+        little_memory(),
+        busy(),
+        killed(),
+        unbound(),
+        flap(),
+        vanishing(),
+        "exit 0\n".into(),
+    ];
+    GUESTS.outcomes(&Machine::with_peer(Iommu::Translated), &script.concat())
 }
 
 fn sender(extra: &str) -> String {
@@ -74,6 +76,17 @@ fn limits() -> String {
     script
 }
 
+/// An ordinary user has the card, and may lock less memory than naio needs.
+fn little_memory() -> String {
+    format!(
+        "group=$(basename $(readlink /sys/bus/pci/devices/{CARD}/iommu_group))\n\
+         chmod 600 /dev/vfio/$group\nchown user /dev/vfio/$group\n\
+         step memlock 30 su user -c 'ulimit -l 64; {}'\n\
+         chown root /dev/vfio/$group\n",
+        naio_on_card(1, "")
+    )
+}
+
 fn busy() -> String {
     let first = begin("first", &naio_on_card(ENDLESS_MIB, ""), SOURCE_HEX, 1);
     format!("{first}step second 30 {}\nkill -9 $BEGUN\nend first\n", naio_on_card(1, ""))
@@ -95,7 +108,7 @@ fn unbound() -> String {
     let users = [
         ("unbound-recv", begin("unbound-recv", &naio_on_card(ENDLESS_MIB, ""), SOURCE_HEX, 1)),
         ("unbound-send", begin("unbound-send", &sender("--size 16GiB"), SINK_HEX, 10)),
-        ("naio-echo", echo_server(1)),
+        ("naio-echo", echo_server(1, 1)),
     ];
     let taken = users.map(|(name, begun)| {
         format!(
@@ -129,23 +142,31 @@ fn flap() -> String {
 fn vanishing() -> String {
     let reset = begin("remote-killed", &sender("--size 16GiB"), SINK_HEX, 10);
     let ended = begin("source-killed", &naio_on_card(ENDLESS_MIB, ""), SOURCE_HEX, 1);
+    let exercise = format!("naio-exercise --device vfio:{CARD} --peer {THERE_HOST} --only user-timeout");
+    let timeout = begin("user-timeout", &exercise, SERVICES_HEX, 1);
     let silent = begin("peer-silent", &sender("--size 16GiB --silence 4"), SINK_HEX, 10);
     format!(
         "{reset}kill -9 $REMOTE_PID\nend remote-killed\ntry serve serve\n\
          {ended}kill -9 $REMOTE_PID\nend source-killed\ntry serve serve\n\
+         try services services --address {THERE_HOST}\n\
+         {timeout}in_peer ip link set $PEER_NIC down\nend user-timeout\n\
+         in_peer ip link set $PEER_NIC up\n\
+         until_true 20 in_peer sh -c \"ip link show $PEER_NIC | grep -q LOWER_UP\"\n\
          {silent}in_peer ip link set $PEER_NIC down\nend peer-silent\n"
     )
 }
 
 fn assert_error(step: &str, names: &[&str]) {
-    let Some(outcome) = guest() else { return };
-    assert_clear_error(outcome, step, names);
+    for (_, outcome) in guests() {
+        assert_clear_error(outcome, step, names);
+    }
 }
 
 fn assert_right(step: &str) {
-    let Some(outcome) = guest() else { return };
-    let report = assert_report(outcome, step);
-    assert!(report.bytes > 0 && report.sha256_ok == Some(true), "{step}: {report:?}");
+    for (_, outcome) in guests() {
+        let report = assert_report(outcome, step);
+        assert!(report.bytes > 0 && report.sha256_ok == Some(true), "{step}: {report:?}");
+    }
 }
 
 #[test]
@@ -167,14 +188,20 @@ fn too_few_sockets_or_operations_are_refused_by_the_name_of_the_limit() {
 }
 
 #[test]
+fn too_little_lockable_memory_is_a_clear_error() {
+    assert_error("memlock", &["memlock"]);
+}
+
+#[test]
 fn a_second_program_on_the_same_card_is_told_so() {
     assert_error("second", &["in use"]);
 }
 
 #[test]
 fn a_killed_program_leaves_a_card_that_comes_back() {
-    let Some(outcome) = guest() else { return };
-    assert_eq!(outcome.results.step("killed").unwrap().status, Some(137), "killed");
+    for (_, outcome) in guests() {
+        assert_eq!(outcome.results.step("killed").unwrap().status, Some(137), "killed");
+    }
     assert_right("recv-again");
     assert_right("send-again");
 }
@@ -183,10 +210,11 @@ fn a_killed_program_leaves_a_card_that_comes_back() {
 fn an_unbind_in_use_ends_the_program_and_returns() {
     for name in ["unbound-recv", "unbound-send", "naio-echo"] {
         assert_error(name, &["card is gone"]);
-        let Some(outcome) = guest() else { return };
-        assert_eq!(outcome.results.step(&format!("unbind-{name}")).unwrap().status, Some(0));
-        let seconds = outcome.results.value(name).expect("measured");
-        assert!(seconds <= UNBIND_SECONDS_MAX, "{name}: {seconds} s");
+        for (_, outcome) in guests() {
+            assert_eq!(outcome.results.step(&format!("unbind-{name}")).unwrap().status, Some(0));
+            let seconds = outcome.results.value(name).expect("measured");
+            assert!(seconds <= UNBIND_SECONDS_MAX, "{name}: {seconds} s");
+        }
     }
     assert_right("bound-again");
 }
@@ -195,10 +223,11 @@ fn an_unbind_in_use_ends_the_program_and_returns() {
 fn a_pulled_cable_is_noted_and_the_transfer_goes_on() {
     for step in ["flap-recv", "flap-send"] {
         assert_right(step);
-        let Some(outcome) = guest() else { return };
-        assert_eq!(outcome.results.value(step), Some(1), "{step} was over before the cable was pulled");
-        let noted = &outcome.results.step(step).unwrap().stderr;
-        assert!(noted.contains("link is down") && noted.contains("link is up"), "{step}: {noted}");
+        for (_, outcome) in guests() {
+            assert_eq!(outcome.results.value(step), Some(1), "{step} was over before the cable was pulled");
+            let noted = &outcome.results.step(step).unwrap().stderr;
+            assert!(noted.contains("link is down") && noted.contains("link is up"), "{step}: {noted}");
+        }
     }
 }
 
@@ -210,9 +239,17 @@ fn a_peer_that_vanishes_ends_the_transfer_with_a_clear_error() {
         [("remote-killed", "the peer closed"), ("source-killed", "the remote ended after")]
     {
         assert_error(step, &[]);
-        let Some(outcome) = guest() else { return };
-        let stderr = &outcome.results.step(step).unwrap_or_else(|e| panic!("{e}")).stderr;
-        assert!(stderr.contains("the peer reset") || stderr.contains(in_order), "{step}: {stderr}");
+        for (_, outcome) in guests() {
+            let stderr = &outcome.results.step(step).unwrap_or_else(|e| panic!("{e}")).stderr;
+            assert!(stderr.contains("the peer reset") || stderr.contains(in_order), "{step}: {stderr}");
+        }
     }
     assert_error("peer-silent", &["nothing was heard from", "4 s"]);
+}
+
+#[test]
+fn a_peer_that_falls_silent_is_given_up_in_the_time_of_the_socket() {
+    for (_, outcome) in guests() {
+        assert_exercised(outcome, "user-timeout", &["user-timeout", "nothing-left"]);
+    }
 }

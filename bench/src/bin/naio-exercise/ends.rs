@@ -10,8 +10,8 @@ const CALLED_PORT: u16 = 7010;
 /// What the first and the second caller are told.
 const FIRST: &[u8] = b"the first";
 const SECOND: &[u8] = b"the second";
-/// More than the peer's window and our ring hold together.
-const TOO_MUCH: usize = 8 << 20;
+/// More than the window of a peer that does not read, and less than our ring: all of it is on its way at the close.
+const TOO_MUCH: usize = 250_000;
 /// How long the peer may be silent in `user_timeout`.
 const USER_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long it takes whoever starts us to silence it.

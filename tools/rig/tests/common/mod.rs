@@ -7,11 +7,12 @@ use naio_rig::arm::{CARD, HERE, PEER_CARD, REMOTE, Report, THERE};
 use naio_rig::guest::Job;
 use naio_rig::lock::{self, Lock};
 use naio_rig::paths::Paths;
-use naio_rig::qemu::{self, Boot, Machine, Outcome};
+use naio_rig::qemu::{self, Boot, MODELS, Machine, Outcome};
 use naio_rig::results::Event;
 use naio_rig::setup::{self, Parts};
 use naio_rig::topology::TapWire;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Payload of the hashed transfers.
@@ -87,6 +88,46 @@ impl<T> Shared<T> {
     }
 }
 
+/// Guests that boot at the same time: an emulated CPU takes a core.
+const BOOTS_AT_A_TIME: usize = 2;
+
+/// One boot of each card model that several tests look at; whoever comes first pays for all of them.
+pub(crate) struct Fleet(Shared<Vec<(&'static str, Outcome)>>);
+
+impl Fleet {
+    pub(crate) const fn new() -> Self {
+        Self(Shared::new())
+    }
+
+    /// Each model with its outcome; none if the tests are not wanted. The model is printed, so that a test which fails
+    /// in a loop over them says where.
+    pub(crate) fn outcomes(
+        &self,
+        machine: &Machine,
+        script: &str,
+    ) -> impl Iterator<Item = &(&'static str, Outcome)> + use<'_> {
+        let all = self.0.outcome(|| {
+            let rig = Rig::ready();
+            let (next, outcomes) = (AtomicUsize::new(0), MODELS.map(|_| OnceLock::new()));
+            std::thread::scope(|scope| {
+                let boot = || {
+                    while let Some(number) =
+                        Some(next.fetch_add(1, Ordering::Relaxed)).filter(|n| *n < MODELS.len())
+                    {
+                        let machine = machine.clone().model(MODELS[number]);
+                        let _ = outcomes[number].set(rig.boot(&machine, script));
+                    }
+                };
+                let workers: Vec<_> = (0..BOOTS_AT_A_TIME).map(|_| scope.spawn(boot)).collect();
+                workers.into_iter().for_each(|worker| worker.join().expect("a guest of each model boots"));
+            });
+            let outcomes = outcomes.into_iter().map(|outcome| outcome.into_inner().expect("each was booted"));
+            MODELS.into_iter().zip(outcomes).collect()
+        });
+        all.into_iter().flatten().inspect(|(model, _)| println!("model {model}"))
+    }
+}
+
 /// naio-recv as a user starts it, with extra flags.
 pub(crate) fn naio(device: &str, mib: u64, extra: &str) -> String {
     format!("naio-recv --device vfio:{device} --address {HERE} --remote {REMOTE} --size {mib}MiB {extra}")
@@ -109,17 +150,19 @@ pub(crate) fn prepare_two_cards() -> String {
 /// the steps `naio-echo` and `sync-echo`.
 pub(crate) fn echo_steps(held: u64, churn: u64, mib: u64) -> String {
     let connections = held + churn + 1;
-    let (server, client) = (echo_server(connections), format!("sync-echo --held {held} --churn {churn}"));
+    let server = echo_server(connections, held + 2);
+    let client = format!("sync-echo --held {held} --churn {churn}");
     format!(
         "{server}step sync-echo {BIG_STEP} nsenter -t $PEER_PID -n {client} --bulk {mib}MiB --json\nend naio-echo\n"
     )
 }
 
-/// Begins the echo server on the card under test and waits until it listens; `end naio-echo` reports it.
-pub(crate) fn echo_server(connections: u64) -> String {
+/// Begins the echo server on the card under test, for that many connections and so many at a time, and waits until it
+/// listens; `end naio-echo` reports it.
+pub(crate) fn echo_server(connections: u64, limit: u64) -> String {
     format!(
         "begin naio-echo {BIG_STEP} naio-echo --device vfio:{CARD} --address {HERE} \
-         --connections {connections} --json --linger 2\n\
+         --connections {connections} --limit {limit} --json --linger 2\n\
          until_true 20 grep -q listening /tmp/naio-echo.err\n"
     )
 }
@@ -127,6 +170,14 @@ pub(crate) fn echo_server(connections: u64) -> String {
 /// The report of a step that must have succeeded.
 pub(crate) fn assert_report(outcome: &Outcome, step: &str) -> Report {
     outcome.results.report(step).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// Asserts that a step said `ok` to all of these.
+pub(crate) fn assert_exercised(outcome: &Outcome, step: &str, names: &[&str]) {
+    let result = outcome.results.step(step).unwrap_or_else(|e| panic!("{e}"));
+    let said = |name: &&str| result.stdout.lines().any(|line| line.strip_prefix("ok ") == Some(name));
+    let missing: Vec<_> = names.iter().filter(|name| !said(name)).collect();
+    assert!(missing.is_empty(), "{step} lacks {missing:?}: {}{}", result.stdout, result.stderr);
 }
 
 /// Asserts that a step failed the way a user can do something about: status 1, one `error:` line that names what
