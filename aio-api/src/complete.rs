@@ -168,6 +168,11 @@ impl EventQueue {
             if let Some(ops) = self.sockets.ops(socket) {
                 ops.accepted_bytes += fed.bytes;
                 ops.accepted += usize::from(matches!(fed.state, FedState::All));
+                let progressed = fed.bytes > 0 || !ops.lingering;
+                if ops.closing && (progressed || matches!(fed.state, FedState::All)) {
+                    ops.lingering = true;
+                    self.stack.linger(socket);
+                }
             }
             match fed.state {
                 FedState::All => {}

@@ -22,6 +22,8 @@ pub(crate) struct SocketOps {
     pub(crate) shut_down: bool,
     /// A close was submitted: nothing may be asked any more.
     pub(crate) closing: bool,
+    /// The stack has been told so, and counts the time.
+    pub(crate) lingering: bool,
     /// On the list of sockets to look at in the next turn.
     pub(crate) dirty: bool,
 }

@@ -206,7 +206,8 @@ impl EventQueue {
     /// Closes a socket: what was submitted to be sent still goes out, then the end of the stream;
     /// waiting receives end with [`OpError::Closed`](crate::OpError::Closed), and the socket takes no
     /// more operations. Completes when the peer has acknowledged everything, or with the error that the
-    /// connection ended in; the socket is gone then in either case.
+    /// connection ended in; the socket is gone then in either case. A peer that takes nothing more for
+    /// [`Config::linger`](crate::Config::linger) is reset ([`OpError::TimedOut`](crate::OpError::TimedOut)).
     ///
     /// # Errors
     /// [`SubmitReason`]; nothing was submitted.

@@ -73,7 +73,8 @@ pub struct Config {
     /// How long sent data may wait while the peer neither acknowledges anything new nor says that its
     /// window is closed (R2 of RFC 9293 3.8.3: at least 100 seconds).
     pub user_timeout: Duration,
-    /// How long a closed connection may linger before it is reset; TIME-WAIT comes on top.
+    /// How long a closed connection may linger before it is reset, counted anew while a queue's peer takes what
+    /// was submitted before the close; TIME-WAIT comes on top.
     pub linger: Duration,
     /// Resets a second for segments that belong to nobody.
     pub resets_per_s: u32,

@@ -244,6 +244,10 @@ impl Stack {
         }
         flow.limit = None;
         match flow.owner {
+            Owner::User if flow.lingers => {
+                self.counters.lingers_cut += 1;
+                self.break_off(index, Some(Failure::TimedOut));
+            }
             Owner::User => self.give_up(index, Failure::TimedOut),
             // Nobody knows of it but a peer that never answered.
             Owner::Listener(_) => self.finish(index),

@@ -64,6 +64,8 @@ pub(crate) struct Flow {
     pub(crate) soft: Option<NetworkError>,
     /// When patience with the present state ends.
     pub(crate) limit: Option<Time>,
+    /// Its user wants it closed: what `limit` ends is lingering.
+    pub(crate) lingers: bool,
     /// When the peer last acknowledged something new, or said that it cannot take more.
     pub(crate) progress: Time,
     /// When anything was heard of the peer.
@@ -131,6 +133,7 @@ impl Flow {
             failure: None,
             soft: None,
             limit: None,
+            lingers: false,
             progress: now,
             heard: now,
             outstanding_since: None,

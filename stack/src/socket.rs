@@ -201,6 +201,19 @@ impl Stack {
         Ok(())
     }
 
+    /// Counts `Config::linger` from now on for a connection whose user wants it closed and still waits for its last
+    /// bytes. Called again it begins again: when a peer has taken some of them. A peer that only keeps its window
+    /// closed could otherwise hold the connection for ever; when the time is over, it is reset.
+    pub fn linger(&mut self, socket: SocketId) {
+        let end = self.now.after(self.config.linger);
+        let Some(index) = self.flows.index(socket.0) else { return };
+        let open = |flow: &&mut Flow| flow.bound && !matches!(flow.state(), State::SynSent | State::TimeWait);
+        let Some(flow) = self.flows.at_mut(index).filter(open) else { return };
+        flow.limit = Some(end);
+        flow.lingers = true;
+        self.mark_dirty(index);
+    }
+
     /// The socket now, `None` for a stale name.
     #[must_use]
     pub fn status(&self, socket: SocketId) -> Option<SocketStatus> {

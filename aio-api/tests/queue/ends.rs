@@ -3,6 +3,7 @@
 use crate::common::{complete, connected, joined_with, queue_and_peer};
 use aio_api::{Builder, Clock, Kind, OpError, Wait, WaitError, When};
 use naio_dma::Domain;
+use naio_stack::Failure;
 use naio_testkit::{Wire, WireOptions};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -98,4 +99,42 @@ fn a_period_that_was_missed_for_months_is_counted_once() {
     }
     let kinds: Vec<_> = completions.iter().map(|done| done.kind).collect();
     assert_eq!(kinds, [Kind::Timeout { expirations: MONTHS.as_millis() as u64 }]);
+}
+
+/// A close of a connection with that much to be sent to a peer that reads `chunk` bytes now and then: the ends of the
+/// send and of the close, how many were cut short, and what became of the peer's end.
+fn close_slowly(len: usize, chunk: usize) -> (Vec<Result<(), OpError>>, u64, Option<Failure>) {
+    let (mut queue, mut peer, _) = joined_with(64, &WireOptions::default(), |builder| {
+        builder.network(|config| config.linger = Duration::from_millis(500))
+    });
+    let socket = connected(&mut queue, &mut peer);
+    let buffer = queue.buffers(1, len).expect("memory").remove(0);
+    queue.send(socket, buffer, 0..len, 1).expect("submitted");
+    queue.close(socket, 2).expect("submitted");
+    let mut into = vec![0; chunk.max(1)];
+    let mut turns = 0;
+    let read_now_and_then = |peer: &mut crate::common::Peer| {
+        turns += 1;
+        if turns % 100 == 0 && chunk > 0 {
+            let _ = peer.stack.recv(peer.connection(), &mut into);
+        }
+    };
+    let done = crate::common::run(&mut queue, &mut peer, read_now_and_then, |done| done.len() == 2);
+    let failure = peer.stack.status(peer.connection()).and_then(|status| status.failure);
+    (done.iter().map(|done| done.result).collect(), queue.counters().stack.lingers_cut, failure)
+}
+
+#[test]
+fn a_close_does_not_wait_for_ever_for_a_peer_that_does_not_read() {
+    // All of it under way at the close, and more than there is room for.
+    for len in [300_000, 4 << 20] {
+        let (ends, cut, _) = close_slowly(len, 0);
+        assert_eq!((ends, cut), (vec![Err(OpError::TimedOut); 2], 1), "{len} bytes");
+    }
+}
+
+#[test]
+fn a_close_waits_as_long_as_the_peer_reads() {
+    let (ends, cut, failure) = close_slowly(4 << 20, 32 << 10);
+    assert_eq!((ends, cut, failure), (vec![Ok(()); 2], 0, None));
 }
