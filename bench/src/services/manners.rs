@@ -48,11 +48,16 @@ pub enum Manner {
     /// The two bytes that follow are a port (little-endian): connects there twice, the second time from the same port as
     /// soon as the first connection is over, and reads each to its end.
     Call = b'k',
+    /// The same port, called by [`CROWD`] clients at once, each from a port of its own, who read to their ends.
+    Crowd = b'm',
 }
+
+/// Clients of [`Manner::Crowd`].
+pub const CROWD: usize = 4;
 
 impl Manner {
     /// All of them.
-    const ALL: [Manner; 7] = [
+    const ALL: [Manner; 8] = [
         Manner::Echo,
         Manner::Count,
         Manner::EndFirst,
@@ -60,6 +65,7 @@ impl Manner {
         Manner::Stall,
         Manner::Outcome,
         Manner::Call,
+        Manner::Crowd,
     ];
 
     /// The byte that asks for it.
@@ -143,11 +149,20 @@ fn treat(mut stream: TcpStream, peer: IpAddr, outcome: &Outcome) -> io::Result<(
             Ok(())
         }
         Some(Manner::Outcome) => stream.write_all(await_outcome(outcome).as_bytes()),
+        Some(Manner::Crowd) => {
+            let to = port_of(&mut stream, peer)?;
+            let clients = [(); CROWD].map(|()| std::thread::spawn(move || call(0, to)));
+            let ends = clients.map(|client| match client.join() {
+                Ok(Ok(end)) => end,
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "a client's thread died".to_owned(),
+            });
+            tell(outcome, ends.join("; "));
+            Ok(())
+        }
         Some(Manner::Call) => {
-            let mut port = [0; 2];
-            stream.read_exact(&mut port)?;
-            let to = SocketAddr::new(peer, u16::from_le_bytes(port));
-            let calls = [(); 2].map(|()| call(to).unwrap_or_else(|error| error.to_string()));
+            let to = port_of(&mut stream, peer)?;
+            let calls = [(); 2].map(|()| call(CALLER_PORT, to).unwrap_or_else(|error| error.to_string()));
             tell(outcome, calls.join("; "));
             Ok(())
         }
@@ -179,11 +194,18 @@ fn ended(stream: &mut TcpStream) -> String {
     }
 }
 
-/// One call from the port that all calls come from.
-fn call(to: SocketAddr) -> io::Result<String> {
+/// The port that a client names, of its own host.
+fn port_of(stream: &mut TcpStream, peer: IpAddr) -> io::Result<SocketAddr> {
+    let mut port = [0; 2];
+    stream.read_exact(&mut port)?;
+    Ok(SocketAddr::new(peer, u16::from_le_bytes(port)))
+}
+
+/// One call from this port, or from any if it is 0.
+fn call(from: u16, to: SocketAddr) -> io::Result<String> {
     let start = clock::now();
     let mut stream = loop {
-        match connect_from(CALLER_PORT, to) {
+        match connect_from(from, to) {
             Ok(stream) => break stream,
             // The last connection has not quite ended yet.
             Err(error)

@@ -67,6 +67,7 @@ fn limits() -> String {
         ("buffer-empty", naio_on_card(1, "--buffer 0")),
         ("operations-none", naio_on_card(1, "--operations-max 0")),
         ("operations-few", sender("--size 1MiB --operations-max 24")),
+        ("told-why", format!("env NAIO_LOG=debug {}", sender("--size 1MiB --operations-max 24"))),
         ("sockets-few", sender("--size 1MiB --sockets-max 4")),
     ];
     let mut script: String =
@@ -185,6 +186,20 @@ fn too_few_sockets_or_operations_are_refused_by_the_name_of_the_limit() {
     assert_error("operations-few", &["24 operations"]);
     assert_error("sockets-few", &["all 4 sockets", "sockets_max"]);
     assert_right("after-limits");
+}
+
+#[test]
+fn the_log_says_what_was_refused_and_only_if_it_is_asked() {
+    for (_, outcome) in guests() {
+        let logged = |step: &str| {
+            let stderr = &outcome.results.step(step).unwrap_or_else(|e| panic!("{e}")).stderr;
+            stderr.lines().any(|line| line.contains("DEBUG") && line.contains("refused: 24 operations"))
+        };
+        assert!(logged("told-why"), "{}", outcome.results.step("told-why").unwrap().stderr);
+        assert!(!logged("operations-few"));
+        let quiet = outcome.results.step("after-limits").unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(quiet.stderr, "");
+    }
 }
 
 #[test]

@@ -213,6 +213,11 @@ fn a_peer_that_comes_back_from_the_same_port_is_let_in() {
 }
 
 #[test]
+fn peers_beyond_the_backlog_come_again_and_are_served() {
+    assert_done(&["backlog"]);
+}
+
+#[test]
 fn datagrams_and_the_errors_about_them_come_to_their_socket() {
     assert_done(&["datagrams", "truncated", "closed-port"]);
 }

@@ -10,6 +10,8 @@ const CALLED_PORT: u16 = 7010;
 /// What the first and the second caller are told.
 const FIRST: &[u8] = b"the first";
 const SECOND: &[u8] = b"the second";
+/// Within this, every client has tried to connect once.
+const CROWDED: Duration = Duration::from_millis(600);
 /// More than the window of a peer that does not read, and less than our ring: all of it is on its way at the close.
 const TOO_MUCH: usize = 250_000;
 /// How long the peer may be silent in `user_timeout`.
@@ -117,6 +119,27 @@ pub(crate) fn time_wait(drill: &mut Drill) -> Verdict {
     expect("the listener is gone", drill.queue.close_listener(listener))?;
     let wanted = format!("{} bytes, ended; {} bytes, ended", FIRST.len(), SECOND.len());
     expect_eq("what the callers saw", drill.outcome()?, wanted)
+}
+
+/// More clients than the backlog holds: the others are left out, counted, come again, and are all served.
+pub(crate) fn backlog(drill: &mut Drill) -> Verdict {
+    let left_out = drill.queue.counters().stack.drop_tcp_backlog;
+    let listener = drill.queue.listen(CALLED_PORT, 1)?;
+    let caller = drill.connect(Manner::Crowd, SocketOptions::default())?;
+    drill.send(caller, &CALLED_PORT.to_le_bytes())?;
+    drill.run_for(CROWDED)?;
+    let left_out = drill.queue.counters().stack.drop_tcp_backlog - left_out;
+    expect(&format!("{left_out} SYNs were left out"), left_out >= manners::CROWD as u64 - 1)?;
+    for _ in 0..manners::CROWD {
+        let key = drill.queue.accept(listener, 0)?;
+        let socket = drill.good(key)?.socket.ok_or("an accept without a socket")?;
+        drill.send(socket, FIRST)?;
+        drill.close(socket)?;
+    }
+    drill.close(caller)?;
+    expect("the listener is gone", drill.queue.close_listener(listener))?;
+    let each = format!("{} bytes, ended", FIRST.len());
+    expect_eq("what the clients saw", drill.outcome()?, vec![each; manners::CROWD].join("; "))
 }
 
 /// A cancelled receive gives its buffer back, and the bytes go to the next one.

@@ -66,7 +66,7 @@ struct Arguments {
 type Exercise = (&'static str, fn(&mut Drill) -> Verdict);
 
 /// In the order in which they are done. `user-timeout` is done only when it is asked for: the peer must fall silent.
-const EXERCISES: [Exercise; 27] = [
+const EXERCISES: [Exercise; 28] = [
     ("order", streams::order),
     ("vectors", streams::vectors),
     ("sendfile", streams::sendfile),
@@ -80,6 +80,7 @@ const EXERCISES: [Exercise; 27] = [
     ("abort", ends::abort),
     ("linger", ends::linger),
     ("time-wait", ends::time_wait),
+    ("backlog", ends::backlog),
     ("cancel", ends::cancel),
     ("datagrams", datagrams::whole_and_in_fragments),
     ("truncated", datagrams::truncated),
