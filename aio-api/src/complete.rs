@@ -389,5 +389,6 @@ fn op_error(failure: Failure) -> OpError {
         Failure::TimedOut => OpError::TimedOut,
         Failure::Unreachable => OpError::Unreachable,
         Failure::Aborted => OpError::Closed,
+        Failure::Broken => OpError::Broken,
     }
 }

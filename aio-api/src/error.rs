@@ -26,6 +26,9 @@ pub enum OpError {
     /// The socket was closed or aborted while the operation waited.
     #[error("the socket was closed")]
     Closed,
+    /// The TCP engine failed inside: a defect. The log has the packet; other connections go on.
+    #[error("the TCP engine failed inside and gave the connection up: please report what the log says")]
+    Broken,
     /// The socket is not connected.
     #[error("the socket is not connected")]
     NotConnected,

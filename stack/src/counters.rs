@@ -218,6 +218,8 @@ pub struct Counters {
     pub egress_bounded: u64,
     /// Persist timers that had to be started from outside (guard m).
     pub persist_restarted: u64,
+    /// Connections that the TCP engine panicked over: always a defect.
+    pub flows_broken: u64,
     /// Ends of streams that came before missing data and were remembered.
     pub fins_recalled: u64,
     /// Window acknowledgments repaired (guard d).

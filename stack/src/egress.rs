@@ -8,6 +8,7 @@
 use crate::Stack;
 use crate::arp;
 use crate::autoconf::Autoconf;
+use crate::contain::contained;
 use crate::datagram::NetworkError;
 use crate::ether;
 use crate::flow::{Owner, instant, time};
@@ -102,7 +103,7 @@ impl Stack {
     }
 
     /// Tells smoltcp to connect; its SYN leaves in the same visit.
-    fn start(&mut self, index: u32) {
+    pub(crate) fn start(&mut self, index: u32) {
         let now = self.now;
         let Some(flow) = self.flows.at_mut(index) else { return };
         let Some(key) = flow.key else { return };
@@ -142,7 +143,10 @@ impl Stack {
         let bound = end.min(port.packets.len() + self.config.egress_per_visit);
         let mut done = false;
         while !done && port.packets.len() < bound && port.outbox.extents.idle() > 0 {
-            done = self.iface.poll_egress(at, &mut port, &mut flow.set) == PollResult::None;
+            let Some(result) = contained(|| self.iface.poll_egress(at, &mut port, &mut flow.set)) else {
+                return self.broken(index, &[]);
+            };
+            done = result == PollResult::None;
         }
         let emitted = port.emitted;
         flow.note(now, emitted);
@@ -160,13 +164,18 @@ impl Stack {
             self.mark_dirty(index);
             return;
         }
-        let mut due = self.iface.poll_at(at, &flow.set).map(time);
+        let Some(mut due) = contained(|| self.iface.poll_at(at, &flow.set).map(time)) else {
+            return self.broken(index, &[]);
+        };
         if due.is_none() && flow.is_outstanding() {
             self.restart_persist(index);
             let Some(flow) = self.flows.at_mut(index) else { return };
             // In LAST-ACK even that starts nothing; then only the user timeout is left, which looks
             // again at the next visit.
-            due = Some(self.iface.poll_at(at, &flow.set).map_or(now.after(RECHECK), time));
+            let Some(again) = contained(|| self.iface.poll_at(at, &flow.set).map(time)) else {
+                return self.broken(index, &[]);
+            };
+            due = Some(again.unwrap_or(now.after(RECHECK)));
         }
         let Some(flow) = self.flows.at(index) else { return };
         let ends = [due, flow.limit, flow.patience(self.config.user_timeout)];

@@ -103,6 +103,8 @@ pub(crate) struct Flow {
     pub(crate) early_fin: Option<u32>,
     /// When a segment of it was last asked back about.
     pub(crate) challenged: Option<Time>,
+    /// smoltcp panicked over it.
+    pub(crate) broken: bool,
     /// What it said in its SYN; nothing useful before.
     pub(crate) peer: Peer,
     reported: Progress,
@@ -154,6 +156,7 @@ impl Flow {
             closed_since: None,
             early_fin: None,
             challenged: None,
+            broken: false,
             peer: Peer::default(),
             reported: Progress::default(),
         };
@@ -174,6 +177,21 @@ impl Flow {
     #[inline]
     pub(crate) fn state(&self) -> State {
         self.socket().state()
+    }
+
+    /// Throws the socket away that a panic went through, and what it held; a new one stands in its place, closed.
+    pub(crate) fn give_up_socket(&mut self) {
+        self.broken = true;
+        self.enqueued = self.acknowledged();
+        let empty = || tcp::SocketBuffer::new(vec![0; 1]);
+        let mut set = SocketSet::new(vec![SocketStorage::EMPTY]);
+        self.handle = set.add(tcp::Socket::new(empty(), empty()));
+        self.set = set;
+        self.rx_len = 1;
+    }
+
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken
     }
 
     /// Whether the peer's answer to something is missing: data, or our FIN.

@@ -6,6 +6,7 @@
 
 use crate::Stack;
 use crate::coalesce::Held;
+use crate::contain::contained;
 use crate::demux::FlowKey;
 use crate::ether;
 use crate::flow::{Owner, instant};
@@ -235,7 +236,10 @@ impl Stack {
             emitted: flow.emitted(),
         };
         let iface = iface.unwrap_or(&mut self.iface);
-        let _ = iface.poll_ingress_single(instant(self.now), &mut port, &mut flow.set);
+        let at = instant(self.now);
+        if contained(|| iface.poll_ingress_single(at, &mut port, &mut flow.set)).is_none() {
+            return self.broken(index, packet);
+        }
         let emitted = port.emitted;
         flow.note(self.now, emitted);
         if full {

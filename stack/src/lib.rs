@@ -25,6 +25,7 @@ mod census;
 mod challenge;
 mod coalesce;
 mod config;
+mod contain;
 mod counters;
 mod datagram;
 mod demux;

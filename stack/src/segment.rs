@@ -45,6 +45,13 @@ impl PureAck {
         segment
     }
 
+    /// The end of a connection, for its peer: `seq` is what it expects next.
+    pub(crate) fn reset_to_peer(key: FlowKey, seq: u32) -> PureAck {
+        let mut segment = PureAck::to_peer(key, (seq, 0), 0);
+        segment.bytes[segment.len - TCP_HEADER_LEN + TCP_FLAGS_AT] = RST;
+        segment
+    }
+
     /// For the peer of the connection `key`.
     pub(crate) fn to_peer(key: FlowKey, numbers: (u32, u32), window: u16) -> PureAck {
         PureAck::new(key.ends_of_sent(), (key.local().1, key.remote().1), numbers, window)

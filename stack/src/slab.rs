@@ -21,21 +21,23 @@ struct Entry<T> {
 pub(crate) struct Slab<T> {
     entries: Vec<Entry<T>>,
     free: Vec<u32>,
+    /// Places that are neither free nor taken.
+    retired: usize,
     max: usize,
 }
 
 impl<T> Slab<T> {
     /// Room for `max` things; memory is taken as it is needed.
     pub(crate) fn new(max: usize) -> Slab<T> {
-        Slab { entries: Vec::new(), free: Vec::new(), max: max.min(u32::MAX as usize) }
+        Slab { entries: Vec::new(), free: Vec::new(), retired: 0, max: max.min(u32::MAX as usize) }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.entries.len() - self.free.len()
+        self.entries.len() - self.free.len() - self.retired
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.len() >= self.max
+        self.len() + self.retired >= self.max
     }
 
     /// Puts a thing in, `None` when the table is full.
@@ -75,6 +77,13 @@ impl<T> Slab<T> {
         self.disown(index);
         self.free.push(index);
         Some(value)
+    }
+
+    /// Removes a thing whose place is never used again.
+    pub(crate) fn retire(&mut self, index: u32) {
+        let Some(entry) = self.entries.get_mut(index as usize) else { return };
+        self.retired += usize::from(entry.value.take().is_some());
+        self.disown(index);
     }
 
     #[inline]

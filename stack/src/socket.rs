@@ -279,9 +279,9 @@ impl Stack {
                 if let Some(listener) = self.listeners.at_mut(at) {
                     listener.forget(index);
                 }
-                self.flows.remove(index);
+                self.remove_flow(index);
             }
-            Owner::Nobody => drop(self.flows.remove(index)),
+            Owner::Nobody => self.remove_flow(index),
         }
     }
 

@@ -86,6 +86,9 @@ pub enum Failure {
     /// Reset from this side.
     #[error("connection aborted")]
     Aborted,
+    /// The TCP engine failed inside; the log has the packet. Other connections go on.
+    #[error("the TCP engine failed, and the connection was given up")]
+    Broken,
 }
 
 /// A socket at one moment.
