@@ -266,12 +266,13 @@ fn a_script_changes_the_faults_at_its_time() {
 
 #[test]
 fn a_seed_draws_the_same_faults_again_and_none_breaks_the_card() {
-    let mut kinds = std::collections::BTreeSet::new();
+    let (mut kinds, mut count) = (std::collections::BTreeSet::new(), 0);
     for seed in seeds(1, 200) {
         let faults = Faults::seeded(seed);
         assert_eq!(faults, Faults::seeded(seed));
         assert_ne!(faults, Faults::default());
         kinds.insert(format!("{faults:?}"));
+        count += 1;
         let mut bench = Bench::silicon().running(BAM);
         bench.card.inject(|now| *now = faults);
         for n in 0..20 {
@@ -283,5 +284,5 @@ fn a_seed_draws_the_same_faults_again_and_none_breaks_the_card() {
         bench.card.inject(|now| *now = Faults::default());
         bench.delay_us(10_000);
     }
-    assert!(kinds.len() > 60, "{} different cards", kinds.len());
+    assert!(kinds.len() * 3 >= count, "{} different cards of {count}", kinds.len());
 }
