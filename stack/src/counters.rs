@@ -218,6 +218,12 @@ pub struct Counters {
     pub egress_bounded: u64,
     /// Persist timers that had to be started from outside (guard m).
     pub persist_restarted: u64,
+    /// SYNs answered with a cookie.
+    pub cookies_sent: u64,
+    /// Connections that came back with a cookie.
+    pub cookies_taken: u64,
+    /// Acknowledgments that might have carried a cookie and did not.
+    pub cookies_strange: u64,
     /// Connections that the TCP engine panicked over: always a defect.
     pub flows_broken: u64,
     /// Ends of streams that came before missing data and were remembered.

@@ -323,12 +323,13 @@ impl Stack {
 
     /// A passive open is complete: it waits to be accepted.
     fn established(&mut self, index: u32) {
+        let now = self.now;
         let Some(flow) = self.flows.at_mut(index) else { return };
         flow.limit = None;
         if let Owner::Listener(at) = flow.owner
             && let Some(listener) = self.listeners.at_mut(at)
         {
-            listener.embryonic = listener.embryonic.saturating_sub(1);
+            listener.remove_embryonic(now);
             listener.queue.push_back(index);
             self.counters.accepts += 1;
         }
@@ -357,7 +358,13 @@ impl Stack {
         if tcp.flags & (SYN | ACK | RST) == SYN
             && let Some(at) = listen::find(&self.listeners, tcp.destination_port)
         {
-            return self.passive_open(at, key, packet, tcp, isn_after);
+            return self.passive_open(at, key, packet, tcp, (isn_after, station));
+        }
+        if tcp.has(ACK)
+            && let Some(at) = listen::find(&self.listeners, tcp.destination_port)
+            && self.take_cookie(at, key, packet, tcp)
+        {
+            return;
         }
         self.counters.drop_tcp_unknown += 1;
         if tcp.has(RST) {
@@ -394,9 +401,12 @@ impl Stack {
         key: FlowKey,
         packet: &Packet<'_>,
         tcp: &Tcp,
-        isn_after: Option<u32>,
+        (isn_after, station): (Option<u32>, Mac),
     ) {
         if self.listeners.at(at).is_none_or(listen::Listener::is_full) {
+            if self.send_cookie(at, key, packet, tcp, station) {
+                return self.counters.rx_tcp += 1;
+            }
             self.counters.drop_tcp_backlog += 1;
             self.tell_full(at, "its backlog");
             return;
@@ -425,7 +435,7 @@ impl Stack {
         let mut iface = self.interface(local, seed);
         self.demux.insert(key, index);
         if let Some(listener) = self.listeners.at_mut(at) {
-            listener.embryonic += 1;
+            listener.add_embryonic(now);
         }
         self.counters.rx_tcp += 1;
         self.deliver(index, packet.bytes, Some(&mut iface));

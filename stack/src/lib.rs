@@ -26,6 +26,7 @@ mod challenge;
 mod coalesce;
 mod config;
 mod contain;
+mod cookie;
 mod counters;
 mod datagram;
 mod demux;

@@ -5,16 +5,19 @@
 //! finish its handshake is forgotten after `Config::syn_received_timeout`.
 
 use crate::Stack;
+use crate::cookie::Pressure;
 use crate::slab::Slab;
 use crate::status::{ListenError, ListenerId, SocketId};
 use crate::{flow::Owner, status::SocketError};
+use naio_sys::clock::Time;
 use std::collections::VecDeque;
 
 pub(crate) struct Listener {
     pub(crate) port: u16,
     backlog: usize,
     /// Connections in SYN-RECEIVED.
-    pub(crate) embryonic: usize,
+    embryonic: usize,
+    pub(crate) pressure: Pressure,
     /// Established ones, oldest first.
     pub(crate) queue: VecDeque<u32>,
     /// The log has said that SYNs are dropped: peers decide how many, the counters say how many.
@@ -26,11 +29,27 @@ impl Listener {
         self.embryonic + self.queue.len() >= self.backlog
     }
 
+    /// As many wait to be accepted as may.
+    pub(crate) fn is_queue_full(&self) -> bool {
+        self.queue.len() >= self.backlog
+    }
+
+    pub(crate) fn add_embryonic(&mut self, now: Time) {
+        self.embryonic += 1;
+        self.pressure.note(now, self.embryonic, self.backlog);
+    }
+
+    /// One has finished its handshake, or is gone.
+    pub(crate) fn remove_embryonic(&mut self, now: Time) {
+        self.embryonic = self.embryonic.saturating_sub(1);
+        self.pressure.note(now, self.embryonic, self.backlog);
+    }
+
     /// Its connection `index` is gone before it was accepted.
-    pub(crate) fn forget(&mut self, index: u32) {
+    pub(crate) fn forget(&mut self, now: Time, index: u32) {
         match self.queue.iter().position(|&queued| queued == index) {
             Some(at) => drop(self.queue.remove(at)),
-            None => self.embryonic = self.embryonic.saturating_sub(1),
+            None => self.remove_embryonic(now),
         }
     }
 }
@@ -51,7 +70,8 @@ impl Stack {
     }
 
     /// Accepts connections on `port`: at most `backlog` that are not yet accepted, in whatever state.
-    /// Further SYNs are dropped and counted; their senders repeat them.
+    /// Further SYNs are dropped and counted; their senders repeat them. While half-open connections take up half of
+    /// the backlog for long (a flood), SYNs are answered with cookies instead, which take no place.
     ///
     /// # Errors
     /// The port is in use or 0, the backlog is 0, or there are too many listeners.
@@ -62,7 +82,14 @@ impl Stack {
         if backlog == 0 {
             return Err(ListenError::Backlog);
         }
-        let listener = Listener { port, backlog, embryonic: 0, queue: VecDeque::new(), told: false };
+        let listener = Listener {
+            port,
+            backlog,
+            embryonic: 0,
+            pressure: Pressure::default(),
+            queue: VecDeque::new(),
+            told: false,
+        };
         self.listeners.insert(listener).map(ListenerId).ok_or(ListenError::TooMany)
     }
 

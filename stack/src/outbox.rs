@@ -92,6 +92,12 @@ impl Outbox {
         self.mtu
     }
 
+    /// The largest segment that we take, as a SYN says it.
+    pub(crate) fn mss(&self, ends: Ends) -> u16 {
+        let headers = ends.header_len() + ipv4::TCP_HEADER_LEN;
+        u16::try_from(self.mtu.saturating_sub(headers)).unwrap_or(u16::MAX)
+    }
+
     /// Whether a packet of `len` bytes would leave, rather than be lost.
     pub(crate) fn can_make(&self, len: usize) -> bool {
         ether::HEADER_LEN + len <= HEADER_LEN_MAX || (len <= self.mtu && self.extents.idle() > 0)

@@ -2,7 +2,7 @@
 //! that make smoltcp do what it forgot.
 
 use crate::demux::FlowKey;
-use crate::ipv4::{ACK, FIN, RST, TCP_FLAGS_AT, TCP_HEADER_LEN, Tcp};
+use crate::ipv4::{ACK, FIN, RST, SYN, TCP_FLAGS_AT, TCP_HEADER_LEN, Tcp};
 use crate::ipv6;
 use crate::packet::{Ends, PROTOCOL_TCP, Packet};
 
@@ -62,6 +62,43 @@ impl PureAck {
         let mut ack = PureAck { bytes: [0; _], len };
         write(&mut ack.bytes[..len], ends, ports, numbers, (ACK, window));
         ack
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+/// A SYN with a segment size and nothing else.
+pub(crate) struct Handshake {
+    bytes: [u8; ipv6::HEADER_LEN + TCP_HEADER_LEN + MSS_OPTION_LEN],
+    len: usize,
+}
+
+/// Bytes of the maximum segment size option (RFC 9293 3.7.1).
+const MSS_OPTION_LEN: usize = 4;
+
+impl Handshake {
+    /// The SYN of the peer of connection `key`, as smoltcp would receive it.
+    pub(crate) fn from_peer(key: FlowKey, seq: u32, window: u16, mss: u16) -> Handshake {
+        let ports = (key.remote().1, key.local().1);
+        Handshake::new(key.ends_of_sent().reversed(), ports, (seq, 0), (SYN, window), mss)
+    }
+
+    /// The answer to it.
+    pub(crate) fn to_peer(key: FlowKey, numbers: (u32, u32), window: u16, mss: u16) -> Handshake {
+        Handshake::new(key.ends_of_sent(), (key.local().1, key.remote().1), numbers, (SYN | ACK, window), mss)
+    }
+
+    fn new(ends: Ends, ports: (u16, u16), numbers: (u32, u32), flags: (u8, u16), mss: u16) -> Handshake {
+        let header_end = ends.header_len() + TCP_HEADER_LEN;
+        let len = header_end + MSS_OPTION_LEN;
+        let mut syn = Handshake { bytes: [0; _], len };
+        write(&mut syn.bytes[..len], ends, ports, numbers, flags);
+        syn.bytes[ends.header_len() + 12] = ((TCP_HEADER_LEN + MSS_OPTION_LEN) as u8 / 4) << 4;
+        let [high, low] = mss.to_be_bytes();
+        syn.bytes[header_end..len].copy_from_slice(&[2, MSS_OPTION_LEN as u8, high, low]);
+        syn
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {

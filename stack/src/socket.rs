@@ -234,11 +234,12 @@ impl Stack {
 
     /// Takes the connection from its user or listener.
     pub(crate) fn orphan(&mut self, index: u32) {
+        let now = self.now;
         let Some(flow) = self.flows.at_mut(index) else { return };
         if let Owner::Listener(at) = std::mem::replace(&mut flow.owner, Owner::Nobody)
             && let Some(listener) = self.listeners.at_mut(at)
         {
-            listener.forget(index);
+            listener.forget(now, index);
         }
         self.flows.disown(index);
     }
@@ -263,6 +264,7 @@ impl Stack {
 
     /// The end of a connection: its key is free. The socket stays if a user still holds it.
     pub(crate) fn finish(&mut self, index: u32) {
+        let now = self.now;
         let Some(flow) = self.flows.at_mut(index) else { return };
         if let Some(key) = flow.key
             && flow.bound
@@ -277,7 +279,7 @@ impl Stack {
             Owner::User => self.touch(index),
             Owner::Listener(at) => {
                 if let Some(listener) = self.listeners.at_mut(at) {
-                    listener.forget(index);
+                    listener.forget(now, index);
                 }
                 self.remove_flow(index);
             }

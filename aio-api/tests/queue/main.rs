@@ -4,6 +4,7 @@
 mod common;
 mod datagrams;
 mod ends;
+mod flood;
 mod naming;
 mod operations;
 mod serving;
