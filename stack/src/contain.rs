@@ -28,6 +28,7 @@ impl Stack {
         self.counters.flows_broken += 1;
         // Shared by all connections: a new one, since nobody knows what the old one is like.
         self.iface = self.fresh_interface();
+        self.paths.clear();
         let full = self.replies_are_full();
         let Some(flow) = self.flows.at_mut(index) else { return };
         log::error!(

@@ -218,6 +218,12 @@ pub struct Counters {
     pub egress_bounded: u64,
     /// Persist timers that had to be started from outside (guard m).
     pub persist_restarted: u64,
+    /// Paths that turned out to be narrower, as the network said.
+    pub path_mtu_lowered: u64,
+    /// Errors that said so and made no difference: too small to be believed, or no news.
+    pub path_mtu_ignored: u64,
+    /// Paths that swallowed large packets in silence.
+    pub path_mtu_black_holes: u64,
     /// SYNs answered with a cookie.
     pub cookies_sent: u64,
     /// Connections that came back with a cookie.

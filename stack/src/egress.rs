@@ -13,6 +13,7 @@ use crate::datagram::NetworkError;
 use crate::ether;
 use crate::flow::{Owner, instant, time};
 use crate::neighbor::Resolution;
+use crate::pmtu;
 use crate::port::Port;
 use crate::segment::PureAck;
 use crate::status::Failure;
@@ -121,7 +122,9 @@ impl Stack {
     fn emit(&mut self, index: u32, end: usize, out: &mut Vec<TxPacket>) {
         let now = self.now;
         let at = instant(now);
+        self.prepare_path(index);
         let Some(flow) = self.flows.at_mut(index) else { return };
+        let iface = pmtu::interface(&mut self.paths, &mut self.iface, flow.path_mtu);
         if flow.state() == State::TimeWait
             && flow.owner == Owner::User
             && flow.socket().recv_queue() > 0
@@ -143,7 +146,7 @@ impl Stack {
         let bound = end.min(port.packets.len() + self.config.egress_per_visit);
         let mut done = false;
         while !done && port.packets.len() < bound && port.outbox.extents.idle() > 0 {
-            let Some(result) = contained(|| self.iface.poll_egress(at, &mut port, &mut flow.set)) else {
+            let Some(result) = contained(|| iface.poll_egress(at, &mut port, &mut flow.set)) else {
                 return self.broken(index, &[]);
             };
             done = result == PollResult::None;
@@ -153,6 +156,10 @@ impl Stack {
         if done {
             flow.observe_congestion_window(emitted);
         }
+        if flow.repeats_large(emitted) {
+            self.suspect_black_hole(index);
+        }
+        let Some(flow) = self.flows.at(index) else { return };
         if flow.state() == State::Closed && flow.socket().local_endpoint().is_none() {
             return self.finish(index);
         }

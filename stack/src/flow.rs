@@ -103,6 +103,10 @@ pub(crate) struct Flow {
     pub(crate) early_fin: Option<u32>,
     /// When a segment of it was last asked back about.
     pub(crate) challenged: Option<Time>,
+    /// How large its packets may be, if less than the card's.
+    pub(crate) path_mtu: Option<u16>,
+    /// Since when packets of the present size are repeated.
+    pub(crate) tried: Option<Time>,
     /// smoltcp panicked over it.
     pub(crate) broken: bool,
     /// What it said in its SYN; nothing useful before.
@@ -156,6 +160,8 @@ impl Flow {
             closed_since: None,
             early_fin: None,
             challenged: None,
+            path_mtu: None,
+            tried: None,
             broken: false,
             peer: Peer::default(),
             reported: Progress::default(),

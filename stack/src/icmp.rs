@@ -152,7 +152,8 @@ impl Stack {
         let failure = match error {
             NetworkError::Refused => Failure::Refused,
             NetworkError::Unreachable | NetworkError::Prohibited => Failure::Unreachable,
-            NetworkError::TimeExceeded | NetworkError::TooBig(_) => return true,
+            NetworkError::TimeExceeded => return true,
+            NetworkError::TooBig(mtu) => return connecting || self.too_big(index, mtu),
         };
         if connecting {
             self.counters.icmp_ended += 1;

@@ -57,6 +57,7 @@ mod outbox;
 mod packet;
 mod path;
 mod peer;
+mod pmtu;
 mod port;
 mod post;
 mod ring;
@@ -106,6 +107,8 @@ pub struct Stack {
     key: hash::Key,
     now: Time,
     iface: Interface,
+    /// For connections whose path is narrower.
+    paths: pmtu::Paths,
     caps: DeviceCapabilities,
     flows: slab::Slab<flow::Flow>,
     demux: demux::Demux,
@@ -169,6 +172,7 @@ impl Stack {
             ipv6.map(|ipv6| autoconf::Autoconf::new(ipv6, &config.routes, caps.mac, key)).transpose()?;
         let mut stack = Stack {
             iface: interface(&device, Some(route.address().into()).filter(|_| route.has_address()), seed),
+            paths: pmtu::Paths::default(),
             flows: slab::Slab::new(config.sockets_max),
             demux: demux::Demux::new(key),
             tombstones: tombstone::Tombstones::new(key, config.time_waits_max),

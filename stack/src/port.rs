@@ -46,6 +46,8 @@ pub(crate) struct Emitted {
     pub(crate) end: Option<u32>,
     /// The sequence number behind the last data of this visit.
     pub(crate) data_end: Option<u32>,
+    /// Bytes of the longest packet of this visit.
+    pub(crate) longest: u32,
     /// Segments of this visit.
     pub(crate) segments: u32,
     /// Of those, with data or a FIN that had been sent before.
@@ -117,6 +119,8 @@ impl Emitted {
         } else {
             ipv6::HEADER_LEN
         };
+        // A packet is at most the MTU, which fits 16 bits.
+        let packet_len = packet.len() as u32;
         let Some(segment) = packet.get_mut(header_len..) else { return };
         let Some(tcp) = ipv4::parse_tcp(segment) else { return };
         if tcp.has(ACK) {
@@ -124,6 +128,7 @@ impl Emitted {
         }
         let end = tcp.seq.wrapping_add(tcp.seq_len());
         self.segments += 1;
+        self.longest = self.longest.max(packet_len);
         if tcp.payload_len > 0 {
             self.data_end = Some(end);
         }
