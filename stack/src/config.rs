@@ -66,7 +66,7 @@ pub struct Config {
     pub neighbor_tries: u32,
     /// Time between two of them, and before an unreachable neighbour is tried again.
     pub neighbor_retry: Duration,
-    /// How long a connection may take to be established.
+    /// How long a connection may take to be established: three minutes (RFC 1122 4.2.3.5).
     pub connect_timeout: Duration,
     /// How long an accepted connection may stay in SYN-RECEIVED.
     pub syn_received_timeout: Duration,
@@ -118,7 +118,7 @@ impl Config {
             neighbor_fresh: Duration::from_secs(60),
             neighbor_tries: 3,
             neighbor_retry: Duration::from_secs(1),
-            connect_timeout: Duration::from_secs(60),
+            connect_timeout: Duration::from_secs(180),
             syn_received_timeout: Duration::from_secs(20),
             user_timeout: Duration::from_secs(120),
             linger: Duration::from_secs(60),

@@ -3,6 +3,7 @@
 
 mod afterlife;
 mod closing;
+mod conformance;
 mod datagrams;
 mod forged;
 mod fuzz;

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod conformance;
 mod finding;
 mod imports;
 mod layout;
@@ -53,7 +54,8 @@ What is checked, over the files git tracks (add a new file to have it looked at)
   openings  each .rs file but tests opens with a `//!` paragraph
   manifests workspace lints and rust-version everywhere; one reason above each outside dependency
   text      no blanks at line ends, no tabs in Rust, no path of one machine, scripts in .ci executable
-  documents relative links lead somewhere; every path docs/ARCHITECTURE.md names exists
+  documents relative links lead somewhere; every path docs/ARCHITECTURE.md names exists; every row of
+            docs/conformance.md names a test that exists, or says why there is none
 
 A rule that stands wrong is changed in tools/tidy/src/rooms.rs together with a record in docs/decisions/.";
 
@@ -96,6 +98,7 @@ fn run(arguments: &Arguments) -> Result<bool, InspectError> {
     findings.extend(manifests::check(&tree, &workspace.members));
     findings.extend(text::check(&tree));
     findings.extend(markdown::check(&tree));
+    findings.extend(conformance::check(&tree, &sources));
     let verdict = lengths(&workspace.root, &tree, &sources, arguments.update)?;
     findings.extend(verdict.findings);
 
