@@ -120,6 +120,8 @@ pub struct Counters {
     pub drop_tcp_sockets: u64,
     /// Data beyond the ring, whatever window a peer believed in (guard a).
     pub drop_tcp_beyond_ring: u64,
+    /// Data behind the end of the peer's stream.
+    pub drop_tcp_behind_fin: u64,
     /// SYNs without ACK to a connection that is opening itself (guard e).
     pub drop_tcp_simultaneous: u64,
     /// Segments for a connection that has not sent its SYN.
@@ -285,6 +287,7 @@ impl Counters {
             + self.drop_tcp_backlog
             + self.drop_tcp_sockets
             + self.drop_tcp_beyond_ring
+            + self.drop_tcp_behind_fin
             + self.drop_tcp_simultaneous
             + self.drop_tcp_early
             + self.drop_tcp_repeated_ack

@@ -17,6 +17,8 @@ pub(crate) enum Verdict {
     Pass,
     /// (a) Data beyond the ring.
     BeyondRing,
+    /// Data behind the peer's FIN.
+    BehindFin,
     /// (e) A SYN that crosses ours.
     Simultaneous,
     /// The connection has not sent its SYN: nothing can be for it.
@@ -54,6 +56,9 @@ pub(crate) fn inspect(flow: &Flow, state: State, tcp: &Tcp) -> Verdict {
     }
     if tcp.payload_len > 0 && is_beyond_ring(flow, tcp) {
         return Verdict::BeyondRing;
+    }
+    if flow.finished && tcp.payload_len > 0 && is_behind_fin(flow, tcp) {
+        return Verdict::BehindFin;
     }
     let only_fin_outstanding =
         matches!(state, State::FinWait1 | State::Closing | State::LastAck) && flow.socket().send_queue() == 0;
@@ -120,6 +125,13 @@ fn is_beyond_ring(flow: &Flow, tcp: &Tcp) -> bool {
     let end = tcp.seq.wrapping_add(tcp.payload_len);
     // Sequence numbers compare by the sign of their difference (RFC 9293 3.4); rings are below 2^23.
     end.wrapping_sub(acked) as i32 > flow.rx_len as i32
+}
+
+/// (n) smoltcp takes data behind a FIN as if there had been none; a stream has ended there (RFC 9293 3.10.7.4,
+/// seventh: CLOSE-WAIT and later ignore the text of a segment). What repeats the stream's last data passes.
+fn is_behind_fin(flow: &Flow, tcp: &Tcp) -> bool {
+    let end = tcp.seq.wrapping_add(tcp.payload_len);
+    flow.rcv_nxt().is_some_and(|next| end.wrapping_sub(next) as i32 > 0)
 }
 
 /// (c) Three of these make smoltcp drop its retransmission timer and send nothing, for ever. They

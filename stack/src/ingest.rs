@@ -142,6 +142,7 @@ impl Stack {
         match guard::inspect(flow, flow.state(), tcp) {
             Verdict::Pass => self.counters.rx_tcp += 1,
             Verdict::BeyondRing => return self.counters.drop_tcp_beyond_ring += 1,
+            Verdict::BehindFin => return self.counters.drop_tcp_behind_fin += 1,
             Verdict::Simultaneous => return self.counters.drop_tcp_simultaneous += 1,
             Verdict::Early => return self.counters.drop_tcp_early += 1,
             Verdict::RepeatedAck => return self.counters.drop_tcp_repeated_ack += 1,

@@ -22,6 +22,30 @@ fn data_then_fin_is_data_then_the_end() {
     assert_eq!(all(&mut bench, &peer), Err(RecvError::Finished), "and again");
 }
 
+/// smoltcp would take it, in CLOSE-WAIT and LAST-ACK, and the user would read on after the end.
+#[test]
+fn data_behind_the_end_of_a_stream_is_never_received() {
+    for shut in [false, true] {
+        let mut bench = Bench::new(|_| {});
+        let mut peer = bench.connected(SocketOptions::default());
+        bench.feed(&peer.segment().payload(b"all").fin());
+        // Before our acknowledgment of the FIN, and after it.
+        for _ in 0..2 {
+            bench.feed(&peer.segment().seq(peer.seq.wrapping_add(4)).payload(b"more"));
+            if shut {
+                bench.stack.shutdown(peer.socket).expect("connected");
+            }
+            bench.segments();
+        }
+        assert_eq!(bench.stack.counters().drop_tcp_behind_fin, 2);
+        bench.feed(&peer.segment().payload(b"all").fin());
+        assert_eq!(bench.stack.counters().drop_tcp_behind_fin, 2, "what is repeated is not behind it");
+        peer.seq = peer.seq.wrapping_add(4);
+        assert_eq!(all(&mut bench, &peer).as_deref(), Ok(&b"all"[..]));
+        assert_eq!(all(&mut bench, &peer), Err(RecvError::Finished));
+    }
+}
+
 #[test]
 fn half_closed_it_still_receives() {
     let mut bench = Bench::new(|_| {});
