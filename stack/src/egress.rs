@@ -87,6 +87,10 @@ impl Stack {
             Resolution::Failed if flow.unsent => return self.give_up(index, Failure::Unreachable),
             // Only the reset of an abort is left, and it is not worth waiting for.
             Resolution::Failed if flow.state() == State::Closed => return self.finish(index),
+            // It only waits for time to pass; its tombstone can do that.
+            Resolution::Failed if flow.owner == Owner::Nobody && flow.state() == State::TimeWait => {
+                return self.bury(index);
+            }
             Resolution::Pending | Resolution::Failed => {
                 if !flow.waiting {
                     flow.waiting = true;

@@ -87,6 +87,23 @@ fn the_end_of_time_wait_takes_no_unread_bytes_away() {
 }
 
 #[test]
+fn a_peer_that_is_gone_does_not_keep_a_closed_connection_in_time_wait() {
+    let mut bench = Bench::new(|config| config.neighbor_fresh = std::time::Duration::from_secs(2));
+    let mut peer = bench.connected(SocketOptions::default());
+    bench.stack.shutdown(peer.socket).expect("connected");
+    bench.is_there = false;
+    // The FIN is repeated until the next hop is asked for, and does not answer.
+    bench.wait_ms(9_000);
+    peer.ack = peer.ack.wrapping_add(1);
+    bench.feed(&peer.segment().fin());
+    assert_eq!(bench.status(peer.socket).phase, Phase::TimeWait);
+    bench.stack.close(peer.socket).expect("known");
+    bench.wait_ms(60_000);
+    let census = bench.stack.census();
+    assert_eq!((census.flows, census.keys, census.timers), (0, 0, 0));
+}
+
+#[test]
 fn a_reset_from_the_peer_keeps_what_had_arrived() {
     let mut bench = Bench::new(|_| {});
     let mut peer = bench.connected(SocketOptions::default());
