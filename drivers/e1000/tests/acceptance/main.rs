@@ -1,0 +1,16 @@
+//! The driver meets the card in software: the acceptance tests of 8254x fact sheet 7.5, for what the driver has today.
+//!
+//! Each room asks one question of it: every length ([`lengths`]), every shape of a packet ([`segments`]), every ring
+//! ([`rings`]), a cable that comes and goes and resets under load ([`link`]), every id of the family ([`ids`]), every
+//! emulator ([`quirks`]), the counters ([`statistics`]). The card watches: a test ends with no violation found.
+#![forbid(unsafe_code)]
+
+mod bench;
+mod ids;
+mod lengths;
+mod link;
+mod quirks;
+mod rings;
+mod segments;
+mod socket;
+mod statistics;
