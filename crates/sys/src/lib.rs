@@ -4,6 +4,7 @@
 //! This room receives plain values and hands on safe ones; it is one of the three rooms that hold
 //! `unsafe` (the others are `dma` and `vfio`). It never knows a card, a frame or a socket.
 
+pub mod allocations;
 pub mod checksum;
 pub mod clock;
 pub mod handover;
