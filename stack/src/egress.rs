@@ -104,6 +104,9 @@ impl Stack {
         if flow.unsent {
             self.start(index);
         }
+        if self.flows.at(index).is_some_and(|flow| flow.recovery.is_due(now)) {
+            self.recover(index);
+        }
         self.emit(index, end, out);
     }
 
@@ -188,8 +191,8 @@ impl Stack {
             };
             due = Some(again.unwrap_or(now.after(RECHECK)));
         }
-        let Some(flow) = self.flows.at(index) else { return };
-        let ends = [due, flow.limit, flow.patience(self.config.user_timeout)];
+        let Some(flow) = self.flows.at_mut(index) else { return };
+        let ends = [due, flow.limit, flow.patience(self.config.user_timeout), flow.plan_probe()];
         let due = ends.into_iter().flatten().min();
         // "Now" again, though it has nothing to send: a moment later, never in a tight loop.
         self.wheel.set(index, due.map(|due| due.max(now)));

@@ -10,6 +10,7 @@ use crate::ipv4::{SYN, Tcp};
 use crate::options::TcpOptions;
 use crate::peer::Peer;
 use crate::port::Emitted;
+use crate::recovery::Recovery;
 use crate::secret;
 use crate::status::{Failure, Phase, SocketOptions, SocketStatus};
 use naio_nic::Mac;
@@ -77,6 +78,7 @@ pub(crate) struct Flow {
     pub(crate) isn_after: Option<u32>,
     pub(crate) options: Option<TcpOptions>,
     pub(crate) meter: Meter,
+    pub(crate) recovery: Recovery,
     /// Bytes that the user has received.
     pub(crate) consumed: u64,
     /// Bytes that the user has sent.
@@ -91,7 +93,7 @@ pub(crate) struct Flow {
     sent_start: Option<u32>,
     /// The sequence number behind everything we ever sent.
     pub(crate) sent_end: Option<u32>,
-    /// Acknowledgment number and window of the peer's last segment.
+    /// Acknowledgment number and window of the peer's last segment, the window as one that is no SYN would say it.
     pub(crate) heard_ack: Option<(u32, u16)>,
     /// How often in a row the peer has repeated that acknowledgment without data.
     pub(crate) repeated_acks: u32,
@@ -147,6 +149,7 @@ impl Flow {
             isn_after: None,
             options: None,
             meter: Meter::default(),
+            recovery: Recovery::default(),
             consumed: 0,
             enqueued: 0,
             unannounced: 0,
@@ -225,6 +228,7 @@ impl Flow {
             self.unannounced = 0;
             self.received_at_ack = self.received();
         }
+        self.note_sent(now, emitted);
     }
 
     /// What a segment of the peer's says about its window.

@@ -59,6 +59,17 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
+    /// Round-trip time and variation so far, in microseconds.
+    #[inline]
+    pub(crate) fn rtt_us(&self) -> Option<(u64, u64)> {
+        Some((self.rtt_us?, self.variation_us))
+    }
+
+    /// The shortest round trip, in microseconds.
+    pub(crate) fn min_us(&self) -> Option<u64> {
+        self.min_us
+    }
+
     /// A visit emitted segments; `before` is where everything sent ended until then.
     #[inline]
     pub(crate) fn sent(&mut self, now: Time, before: Option<u32>, emitted: Emitted) {
@@ -104,7 +115,7 @@ impl Flow {
         };
         // A fast retransmit repeats one segment and leaves the rest in flight.
         let one_repeated = emitted.segments == 1 && emitted.repeated == 1;
-        if one_repeated && self.repeated_acks >= REPEATED_ACKS_OF_A_LOSS {
+        if one_repeated && (self.repeated_acks >= REPEATED_ACKS_OF_A_LOSS || self.recovery.was_told()) {
             return;
         }
         let flight = end.wrapping_sub(una);

@@ -213,6 +213,7 @@ impl Stack {
         flow.meter.segments_received += 1;
         if tcp.has(ACK) {
             flow.meter.acknowledged(self.now, tcp.ack);
+            self.counters.losses_in_vain += u64::from(flow.heard_of_losses(self.now, bytes, tcp));
         }
         // A closed window is no failure of the peer's (RFC 9293 3.8.6.1).
         if tcp.window == 0 || flow.socket().send_queue() != unacknowledged {
@@ -258,7 +259,9 @@ impl Stack {
         let after = flow.state();
         let repeated = flow.heard_ack == Some((tcp.ack, tcp.window)) && tcp.payload_len == 0;
         flow.repeated_acks = if repeated { flow.repeated_acks.saturating_add(1) } else { 0 };
-        flow.heard_ack = Some((tcp.ack, tcp.window));
+        // The window of a SYN is never scaled (RFC 7323 2.2).
+        let shift = if tcp.has(SYN) { flow.peer.shift.unwrap_or(0) } else { 0 };
+        flow.heard_ack = Some((tcp.ack, tcp.window >> shift));
         flow.note_window(self.now, tcp);
         if matches!(before, State::SynSent | State::Listen) && tcp.has(SYN) {
             // Until our first acknowledgment leaves, the ring starts behind the SYN.

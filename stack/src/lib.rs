@@ -10,7 +10,8 @@
 //! (in-order segments become one) → `flow` (one smoltcp socket set per connection, through `port`). What belongs to nobody goes to `listen` or
 //! gets a `reset`. A sent byte walks `socket` → `flow` → `egress` (dirty connections, `timers`, the
 //! next hop from `route` and `neighbor`) → `port` → `outbox` (frame, checksum) → `extent` (the page
-//! that the packet refers to until the driver gives it back). `config` holds every limit and
+//! that the packet refers to until the driver gives it back). `recovery` (with `sack`) stands beside both walks and has
+//! lost segments sent again before smoltcp would. `config` holds every limit and
 //! `counters` shows each one that was reached; `secret` and `hash` keep strangers from guessing.
 //!
 //! Packets of both IP versions are one kind behind `internet` and `internet6`, which put `fragment`s
@@ -60,8 +61,10 @@ mod peer;
 mod pmtu;
 mod port;
 mod post;
+mod recovery;
 mod ring;
 mod route;
+mod sack;
 mod secret;
 mod segment;
 mod slab;

@@ -9,6 +9,7 @@ mod forged;
 mod fuzz;
 mod fuzz_network;
 mod opening;
+mod recovery;
 mod six;
 mod strangers;
 

@@ -238,10 +238,10 @@ fn the_congestion_window_is_what_smoltcp_keeps_to_itself() {
             match round % 12 {
                 // The first of the flight is lost: the others show as repeated acknowledgments.
                 5 => (0..4).for_each(|_| bench.feed(&peer.segment())),
-                // All of it is lost.
+                // All of it is lost, and what is sent again before the timeout, too.
                 9 => {
-                    bench.now_us += 1_500_000;
-                    ends = bench.ends();
+                    let last = bench.wait_ms(1_500).pop().expect("a retransmission");
+                    ends = vec![last.seq.wrapping_add(last.seq_len())];
                     highest = *ends.last().expect("a retransmission");
                 }
                 _ => ends.push(highest),

@@ -1,0 +1,235 @@
+//! Losses that a peer's acknowledgments, or its silence, show before smoltcp's timeout; and peers that invent them.
+
+use super::*;
+use crate::{Congestion, TcpOptions};
+use naio_testkit::seeds;
+
+const MSS: u32 = 1_460;
+/// The round trip of these benches.
+const RTT_US: u64 = 4_000;
+
+/// Data under way without a congestion window in the way, its round trip known.
+fn sending(bench: &mut Bench, bytes: usize) -> Peer {
+    let tcp = TcpOptions { congestion: Congestion::None, ..TcpOptions::default() };
+    let mut peer = bench.connected(SocketOptions { tcp, ..SocketOptions::default() });
+    // The handshake took no time here; a few exchanges later nothing is left of it.
+    for _ in 0..40 {
+        bench.stack.send(peer.socket, &[1; 100]).expect("connected");
+        assert_eq!(bench.segments().len(), 1);
+        bench.now_us += RTT_US;
+        peer.ack = peer.ack.wrapping_add(100);
+        bench.feed(&peer.segment());
+        assert!(bench.segments().is_empty());
+    }
+    bench.stack.send(peer.socket, &vec![2; bytes]).expect("connected");
+    assert_eq!(bench.segments().len(), bytes.div_ceil(MSS as usize));
+    peer
+}
+
+impl Peer {
+    /// An acknowledgment with SACK blocks: offsets from what it acknowledges.
+    fn sack(&self, blocks: &[(u32, u32)]) -> Segment {
+        let mut segment = self.segment();
+        segment.options = vec![1, 1, 5, (2 + 8 * blocks.len()) as u8];
+        for (left, right) in blocks {
+            let number = |offset: &u32| self.ack.wrapping_add(*offset).to_be_bytes();
+            segment.options.extend([number(left), number(right)].concat());
+        }
+        segment
+    }
+}
+
+/// Sequence numbers of what leaves now.
+fn leaving(bench: &mut Bench) -> Vec<u32> {
+    bench.segments().iter().filter(|segment| !segment.payload.is_empty()).map(|segment| segment.seq).collect()
+}
+
+#[test]
+fn one_selective_acknowledgment_of_three_segments_repeats_the_lost_one() {
+    for (behind, repeats) in [(2 * MSS, 0), (3 * MSS, 1)] {
+        let mut bench = Bench::new(|_| {});
+        let peer = sending(&mut bench, 10 * MSS as usize);
+        bench.now_us += RTT_US;
+        bench.feed(&peer.sack(&[(MSS, MSS + behind)]));
+        let seqs = leaving(&mut bench);
+        assert_eq!(seqs, vec![peer.ack; repeats], "{behind} bytes arrived behind it");
+        assert_eq!(bench.stack.counters().losses_by_sack, repeats as u64);
+        bench.feed(&peer.sack(&[(MSS, MSS + behind)]));
+        assert!(leaving(&mut bench).is_empty(), "once");
+    }
+}
+
+#[test]
+fn three_stretches_with_gaps_before_them_are_as_good_as_three_segments() {
+    let mut bench = Bench::new(|_| {});
+    let peer = sending(&mut bench, 10 * MSS as usize);
+    bench.feed(&peer.sack(&[(10, 20), (30, 40)]));
+    assert!(leaving(&mut bench).is_empty());
+    bench.feed(&peer.sack(&[(10, 20), (30, 40), (50, 60)]));
+    assert_eq!(leaving(&mut bench), [peer.ack]);
+}
+
+#[test]
+fn a_partial_acknowledgment_repeats_the_next_lost_segment_at_once() {
+    let mut bench = Bench::new(|_| {});
+    let mut peer = sending(&mut bench, 10 * MSS as usize);
+    bench.feed(&peer.sack(&[(MSS, 4 * MSS), (5 * MSS, 6 * MSS)]));
+    assert_eq!(leaving(&mut bench), [peer.ack]);
+    peer.ack = peer.ack.wrapping_add(4 * MSS);
+    bench.feed(&peer.sack(&[(MSS, 2 * MSS)]));
+    assert_eq!(leaving(&mut bench), [peer.ack], "one segment behind it is enough now");
+    peer.ack = peer.ack.wrapping_add(2 * MSS);
+    bench.feed(&peer.segment());
+    assert!(leaving(&mut bench).is_empty(), "nothing says that this one is lost");
+}
+
+/// A peer without SACK (RFC 6582).
+#[test]
+fn without_selective_acknowledgments_a_partial_one_after_three_duplicates_is_enough() {
+    let mut bench = Bench::new(|_| {});
+    let mut peer = sending(&mut bench, 10 * MSS as usize);
+    bench.feed_burst(&[(); 3].map(|()| peer.segment().ethernet(THEIR_MAC.0, OUR_MAC.0)));
+    assert_eq!(leaving(&mut bench), [peer.ack]);
+    peer.ack = peer.ack.wrapping_add(3 * MSS);
+    bench.feed(&peer.segment());
+    assert_eq!(leaving(&mut bench), [peer.ack]);
+}
+
+#[test]
+fn blocks_of_what_was_never_sent_repeat_nothing() {
+    let right = (MSS, 4 * MSS);
+    for blocks in [(MSS, 4 * MSS + 1), (0, 4 * MSS), (u32::MAX - 5_000, u32::MAX), (5 * MSS, MSS), right] {
+        let mut bench = Bench::new(|_| {});
+        let peer = sending(&mut bench, 4 * MSS as usize);
+        bench.feed(&peer.sack(&[blocks]));
+        assert_eq!(leaving(&mut bench).len(), usize::from(blocks == right), "{blocks:?}");
+    }
+}
+
+#[test]
+fn silence_repeats_the_first_segment_twice_and_then_waits_for_the_timeout() {
+    let mut bench = Bench::new(|_| {});
+    let peer = sending(&mut bench, 4 * MSS as usize);
+    let start = bench.now_us;
+    let mut times = Vec::new();
+    while bench.now_us < start + 900_000 {
+        let seqs = leaving(&mut bench);
+        assert!(seqs.iter().all(|seq| *seq == peer.ack));
+        times.extend(seqs.iter().map(|_| (bench.now_us - start) / 1_000));
+        bench.now_us += 1_000;
+    }
+    // A round trip of 4 ms asks for the shortest silence, 10 ms, and twice that from there on.
+    assert!(times.len() == 2 && (10..=12).contains(&times[0]) && (30..=33).contains(&times[1]), "{times:?}");
+    assert!(bench.wait_ms(1_000).len() > 2, "smoltcp sends all of it again");
+    assert_eq!(bench.stack.counters().losses_by_silence, 2);
+}
+
+#[test]
+fn a_lone_segment_is_not_repeated_while_its_acknowledgment_may_be_delayed() {
+    let mut bench = Bench::new(|_| {});
+    sending(&mut bench, MSS as usize);
+    let start = bench.now_us;
+    assert!(bench.wait_ms(200).is_empty());
+    assert_eq!(bench.wait_ms(20).len(), 1);
+    assert!(bench.now_us - start < 1_000_000, "long before smoltcp's timeout");
+}
+
+/// Guard (c): three duplicate acknowledgments would make smoltcp forget the FIN.
+#[test]
+fn a_fin_alone_and_a_closed_window_are_left_to_smoltcp() {
+    let mut bench = Bench::new(|_| {});
+    let mut peer = sending(&mut bench, MSS as usize);
+    bench.stack.shutdown(peer.socket).expect("connected");
+    assert!(bench.segments()[0].flags.fin);
+    peer.ack = peer.ack.wrapping_add(MSS);
+    bench.feed(&peer.segment());
+    assert!(bench.wait_ms(950).is_empty());
+    assert!(bench.wait_ms(100).iter().any(|segment| segment.flags.fin), "by its timeout");
+    assert_eq!(bench.stack.counters().losses_by_silence, 0);
+
+    let mut bench = Bench::new(|_| {});
+    let peer = sending(&mut bench, 4 * MSS as usize);
+    bench.feed(&peer.segment().window(0));
+    bench.wait_ms(900);
+    bench.feed(&Segment { window: 0, ..peer.sack(&[(MSS, 4 * MSS)]) });
+    assert!(leaving(&mut bench).is_empty());
+    let counters = bench.stack.counters();
+    assert_eq!((counters.losses_by_sack, counters.losses_by_silence), (0, 0));
+}
+
+/// An answer that comes sooner than any ever did answers the first copy (compare RFC 6298 3, Karn).
+#[test]
+fn a_segment_repeated_in_vain_makes_the_next_silence_longer() {
+    let mut bench = Bench::new(|_| {});
+    let tcp = TcpOptions { congestion: Congestion::None, ..TcpOptions::default() };
+    let (socket, syn) = bench.connecting(SocketOptions { tcp, ..SocketOptions::default() });
+    let (seq, ack) = (PEER_ISN.wrapping_add(1), syn.seq.wrapping_add(1));
+    let mut peer = super::Peer { socket, port: syn.source_port, seq, ack };
+    bench.now_us += 8_000;
+    bench.feed(&peer.segment().seq(PEER_ISN).syn(1460, Some(7)));
+    bench.segments();
+    let mut waits = Vec::new();
+    for _ in 0..3 {
+        bench.stack.send(peer.socket, &[1; 2 * MSS as usize]).expect("connected");
+        assert_eq!(bench.segments().len(), 2);
+        let start = bench.now_us;
+        while leaving(&mut bench).is_empty() {
+            bench.now_us += 500;
+        }
+        waits.push((bench.now_us - start) / 1_000);
+        bench.now_us += 1_000;
+        peer.ack = peer.ack.wrapping_add(2 * MSS);
+        bench.feed(&peer.segment());
+        assert!(bench.segments().is_empty());
+    }
+    assert_eq!(bench.stack.counters().losses_in_vain, 3);
+    assert!(waits[1] >= 2 * waits[0] - 2 && waits[2] >= 2 * waits[1] - 2, "{waits:?} ms");
+}
+
+/// Whatever a peer says, what it makes us send again stays below what it acknowledges, and a few.
+#[test]
+fn a_peer_that_invents_losses_does_not_make_us_repeat_more_than_it_acknowledges() {
+    for seed in seeds(1, 60) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut bench = Bench::new(|_| {});
+        let mut peer = bench.connected(SocketOptions::default());
+        let start = peer.ack;
+        let (mut end, mut repeated, mut packets, mut received) = (peer.ack, 0_u32, 0_u32, 0_u32);
+        let kind = seed % 4;
+        for _ in 0..400 {
+            while bench.stack.send(peer.socket, &[7; 65_536]).expect("connected") > 0 {}
+            for segment in bench.segments() {
+                let behind = segment.seq.wrapping_add(segment.seq_len());
+                packets += 1;
+                if behind.wrapping_sub(end) as i32 > 0 {
+                    end = behind;
+                } else {
+                    repeated += u32::from(!segment.payload.is_empty());
+                }
+            }
+            bench.now_us += random.u64(0..3_000);
+            let flight = end.wrapping_sub(peer.ack);
+            let step = match kind {
+                0 => random.u32(0..2),
+                1 => random.u32(0..MSS),
+                2 => random.u32(0..3 * MSS),
+                _ => 0,
+            };
+            peer.ack = peer.ack.wrapping_add(step.min(flight));
+            let left = end.wrapping_sub(peer.ack);
+            let mut edge = || random.u32(0..left + 2);
+            let blocks = [(edge(), edge()), (1, left), (edge(), left)];
+            bench.feed(&peer.sack(&blocks));
+            received += 1;
+        }
+        let acknowledged = peer.ack.wrapping_sub(start);
+        let counters = bench.stack.counters();
+        let told = counters.losses_by_sack + counters.losses_by_silence;
+        let allowed = 3 * (acknowledged / MSS + 1);
+        assert!(told <= allowed.into(), "seed {seed}: told {told} times for {acknowledged} bytes");
+        assert!(kind != 2 || counters.losses_by_sack > 0, "seed {seed}: it is tried");
+        // Up to three segments of new data for what it acknowledges, and one again.
+        assert!(packets <= 4 * received + 10, "seed {seed}: {packets} packets for {received}");
+        assert!(repeated <= received, "seed {seed}: {repeated} packets again for {received}");
+    }
+}
