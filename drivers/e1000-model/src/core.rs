@@ -164,6 +164,7 @@ impl Core {
         if self.quirks.stats_halves_clear_alone {
             self.stats.pair_rule = PairRule::EachClearsItself;
         }
+        self.stats.missed_kept = self.quirks.stats_missed_kept;
         if self.quirks.stats_subset {
             use crate::stats::*;
             let bins = (PRC64..PRC64 + 6).chain(PTC64..PTC64 + 6);

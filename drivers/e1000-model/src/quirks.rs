@@ -79,6 +79,8 @@ pub struct Quirks {
     pub stats_halves_clear_alone: bool,
     /// Only the common statistics exist, the others read 0.
     pub stats_subset: bool,
+    /// MPC and RNBC stay when they are read.
+    pub stats_missed_kept: bool,
     /// ICR keeps only these bits.
     pub icr_mask: Option<u32>,
     /// At least this much time between interrupts, in units of 256 ns.
@@ -204,6 +206,7 @@ fn qemu() -> Quirks {
         rctl_write_blocks_rx_ns: Some(SECOND_NS),
         mac_loopback_ignored: true,
         stats_subset: true,
+        stats_missed_kept: true,
         interrupt_gap: Some(500),
         sparse_registers: true,
         absent_registers: QEMU_ABSENT,

@@ -35,6 +35,8 @@ pub(crate) enum PairRule {
 pub(crate) struct Stats {
     counts: [u64; COUNT],
     pub(crate) pair_rule: PairRule,
+    /// MPC and RNBC are not cleared by reading (QEMU).
+    pub(crate) missed_kept: bool,
     /// Counters that this card has; others read zero.
     present: [bool; COUNT],
 }
@@ -54,7 +56,8 @@ impl Stats {
         if !part.is_82540_or_later() {
             present[MGTPRC..MGTPRC + 3].fill(false);
         }
-        Stats { counts: [0; COUNT], pair_rule: PairRule::HighClearsBoth, present }
+        let pair_rule = PairRule::HighClearsBoth;
+        Stats { counts: [0; COUNT], pair_rule, missed_kept: false, present }
     }
 
     pub(crate) fn reset(&mut self) {
@@ -109,6 +112,7 @@ impl Stats {
         }
         let low = self.counts[n] as u32;
         match (is_pair(n), self.pair_rule) {
+            (false, _) if self.missed_kept && matches!(n, MPC | RNBC) => {}
             (false, _) => self.counts[n] = 0,
             (true, PairRule::HighClearsBoth) => {}
             (true, PairRule::EachClearsItself) => self.counts[n] &= !0xffff_ffff,
