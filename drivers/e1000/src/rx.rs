@@ -133,6 +133,9 @@ impl<B: Doorbell> RxRing<B> {
     /// Tells the card about refilled slots: one write for the batch.
     pub(crate) fn ring(&mut self) {
         if self.published != self.tail {
+            // The slot that was kept back has lain in memory since: whatever a card wrote there unasked
+            // is no frame, and believed it would put us a lap ahead of the card (8254x fact sheet 7.4).
+            self.renew(self.published);
             self.published = self.tail;
             self.counters.doorbells += 1;
             self.bell.ring(self.tail);
@@ -178,9 +181,14 @@ impl<B: Doorbell> RxRing<B> {
         true
     }
 
-    /// Posts the same page again, with the address we remember.
+    /// Posts the same page again.
     fn recycle(&mut self) {
-        self.desc.store(self.next, self.slots[self.next as usize].iova.as_u64(), 0);
+        self.renew(self.next);
+    }
+
+    /// Writes a slot that the card does not own, with the address we remember and nothing done.
+    fn renew(&mut self, slot: u32) {
+        self.desc.store(slot, self.slots[slot as usize].iova.as_u64(), 0);
     }
 
     fn advance(&mut self) {

@@ -2,13 +2,17 @@
 //!
 //! Each room asks one question of it: every length ([`lengths`]), every shape of a packet ([`segments`]), every ring
 //! ([`rings`]), a cable that comes and goes and resets under load ([`link`]), every id of the family ([`ids`]), every
-//! emulator ([`quirks`]), the counters ([`statistics`]). The card watches: a test ends with no violation found.
+//! emulator ([`quirks`]), the counters ([`statistics`]), every injected fault ([`faults`], [`open_faults`]) and the defences of 7.4
+//! that are more than one fault ([`defences`]). The card watches: a test ends with no violation found.
 #![forbid(unsafe_code)]
 
 mod bench;
+mod defences;
+mod faults;
 mod ids;
 mod lengths;
 mod link;
+mod open_faults;
 mod quirks;
 mod rings;
 mod segments;
