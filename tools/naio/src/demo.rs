@@ -5,14 +5,14 @@
 
 mod chart;
 mod page;
-mod progress;
-mod record;
+pub(crate) mod progress;
+pub(crate) mod record;
 pub(crate) mod remote;
-mod share;
-mod side;
+pub(crate) mod share;
+pub(crate) mod side;
 mod station;
-mod transfer;
-mod wire;
+pub(crate) mod transfer;
+pub(crate) mod wire;
 
 use crate::failure::Failure;
 use crate::say;

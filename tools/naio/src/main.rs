@@ -6,6 +6,7 @@
 mod card;
 mod demo;
 mod failure;
+mod lossy;
 mod model;
 mod replay;
 
@@ -39,6 +40,17 @@ enum Verb {
     ///   naio demo --json runs.json           one object a run, for your own charts
     #[command(verbatim_doc_comment)]
     Demo(demo::Arguments),
+    /// Moves hashed bytes over a wire that loses frames: naio with this machine's Linux, beside Linux with Linux.
+    ///
+    /// Needs what `naio demo --wire tap` needs: a private network and a TAP in it, which most systems let every user
+    /// have. Nothing of the machine's own network is touched.
+    ///
+    /// Examples:
+    ///   naio lossy                              100 MB each way at 0, 0.02, 0.2 and 1 % loss
+    ///   naio lossy --size 10MB --loss 0.5%      one share of losses, quicker
+    ///   naio lossy --json transfers.json        one object a transfer
+    #[command(verbatim_doc_comment)]
+    Lossy(lossy::Arguments),
     /// A card in software to play with: its parts, its registers, frames that pass, faults.
     #[command(subcommand)]
     Model(model::Verb),
@@ -64,6 +76,7 @@ enum Verb {
 fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
         Verb::Demo(arguments) => demo::run(&arguments),
+        Verb::Lossy(arguments) => lossy::run(&arguments),
         Verb::Model(verb) => model::run(&verb),
         Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Remote(arguments) => demo::remote::process::run(&arguments).map_err(Failure::Remote),

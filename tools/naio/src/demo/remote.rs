@@ -8,7 +8,7 @@ mod linux;
 mod naio;
 pub(crate) mod process;
 
-pub(crate) use linux::Refused;
+pub(crate) use linux::{Linux, Refused};
 
 use super::record::Experiment;
 use super::share::Share;
