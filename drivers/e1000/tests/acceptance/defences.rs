@@ -269,6 +269,17 @@ fn an_interrupt_is_asked_for_one_at_a_time_and_a_storm_is_as_slow_as_who_asks() 
     bench.innocent("interrupts");
 }
 
+#[test]
+fn without_an_interrupt_arming_says_so_and_polling_works() {
+    let mut bench = Bench::new(Options::default());
+    bench.socket.without_interrupt();
+    for armed in [true, false, true] {
+        assert!(!bench.nic.arm_irq(armed) && bench.nic.irq_fd().is_none());
+        bench.exchange_in(&[bench.frame(100, 1)], "polled");
+    }
+    bench.innocent("no interrupt");
+}
+
 /// "IOVA overlap, DMA after free": a card that would still write after the driver has gone writes nothing.
 #[test]
 fn a_card_that_does_not_end_its_reset_is_off_the_bus_all_the_same() {

@@ -10,7 +10,7 @@ use naio_testkit::seeds;
 const RING_LEN_MAX: u32 = 4096;
 const SIZES: [u32; 8] = [80, 88, 96, 256, 1000, 1024, 4088, RING_LEN_MAX];
 /// Packets of the test over all sizes, unless NAIO_PACKETS says otherwise.
-const PACKETS: usize = 200_000;
+const PACKETS: usize = 1_000_000;
 
 fn packets_wanted() -> usize {
     let asked = std::env::var("NAIO_PACKETS").ok();

@@ -17,6 +17,7 @@ struct Inside {
     reads: u64,
     waited: Duration,
     trace: Option<Vec<u32>>,
+    no_interrupt: bool,
 }
 
 /// The socket; clones are the same.
@@ -44,6 +45,11 @@ impl Socket {
     /// What the card in here says it is.
     pub(crate) fn pretend(&self, identity: Identity) {
         self.with(|inside| inside.identity = Some(identity));
+    }
+
+    /// The platform has no interrupt for this card.
+    pub(crate) fn without_interrupt(&self) {
+        self.with(|inside| inside.no_interrupt = true);
     }
 
     /// Register reads and time waited for the card since the last call.
@@ -114,6 +120,10 @@ impl Device for Seated {
     }
 
     fn enable_irq(&mut self) -> Result<(), DeviceError> {
+        if self.socket.with(|inside| inside.no_interrupt) {
+            let source = std::io::Error::from(std::io::ErrorKind::Unsupported);
+            return Err(DeviceError { what: "interrupt", source });
+        }
         self.card.as_mut().map_or(Ok(()), Model::enable_irq)
     }
 
