@@ -1,7 +1,8 @@
 //! The nodes of the scenarios: an end point (program, event queue, stack, driver, card in software) and the line
 //! between two of them, with whatever harms it.
 
-use aio_api::{Builder, CardOptions, Completion, EventQueue, Pace};
+use crate::merging::Merging;
+use aio_api::{Builder, CardOptions, Completion, EventQueue, Pace, SocketOptions};
 use naio_dma::Domain;
 use naio_e1000::{Config, E1000};
 use naio_e1000_model::wire::impair::{Harm, Impair, Knob};
@@ -70,7 +71,9 @@ struct Line {
 
 impl Node for Line {
     fn act(&mut self) -> bool {
-        self.cards.iter().fold(false, |moved, card| card.step(CARD_BUDGET) | moved)
+        // What the second hands to the first arrives at this moment, too.
+        let [first, second] = &self.cards;
+        [first, second, first].iter().fold(false, |moved, card| card.step(CARD_BUDGET) | moved)
     }
 
     fn next_us(&mut self) -> Option<u64> {
@@ -85,6 +88,13 @@ pub(crate) struct End {
     pub(crate) rings: CardOptions,
     /// What happens to the frames it sends.
     pub(crate) harm: Harm,
+    /// How long it gathers acknowledgments before it sends the last of them, as an end does that merges what it
+    /// receives, out of order, too; in microseconds.
+    pub(crate) merges_us: u64,
+    /// Its MTU, if it is not the card's.
+    pub(crate) mtu: Option<usize>,
+    /// What it accepts connections with.
+    pub(crate) accepted: SocketOptions,
     pub(crate) completion_entries: usize,
     pub(crate) tune: fn(Builder) -> Builder,
 }
@@ -106,7 +116,22 @@ impl End {
             rx_spare: Some(random.u32(64..256)),
             link_within_s: Some(10),
         };
-        End { card, rings, harm: Harm::default(), completion_entries: 256, tune: |builder| builder }
+        End { card, rings, ..End::plain() }
+    }
+
+    /// The part that everybody emulates, as silicon, with the driver's own rings.
+    pub(crate) fn plain() -> End {
+        let card = Options { autoneg: Duration::from_millis(1), ..Options::default() };
+        End {
+            card,
+            rings: CardOptions { link_within_s: Some(10), ..CardOptions::default() },
+            harm: Harm::default(),
+            merges_us: 0,
+            mtu: None,
+            accepted: SocketOptions::default(),
+            completion_entries: 256,
+            tune: |builder| builder,
+        }
     }
 }
 
@@ -126,7 +151,16 @@ pub(crate) fn world<P: Program + 'static, Q: Program + 'static>(
     ends: [End; 2],
     programs: (P, Q),
 ) -> World<P, Q> {
-    let time = Arc::new(AtomicU64::new(0));
+    world_in(&Arc::default(), seed, ends, programs)
+}
+
+/// The same in a time that others know, too.
+pub(crate) fn world_in<P: Program + 'static, Q: Program + 'static>(
+    time: &Arc<AtomicU64>,
+    seed: u64,
+    ends: [End; 2],
+    programs: (P, Q),
+) -> World<P, Q> {
     let (a, b, cable) = pair();
     let [first, second] = ends;
     let domains = [Domain::new(), Domain::new()];
@@ -134,6 +168,7 @@ pub(crate) fn world<P: Program + 'static, Q: Program + 'static>(
         let mut options = Options { clock: Clock::Manual(time.clone()), ..end.card.clone() };
         options.mac[5] = last;
         let (wire, knob) = Impair::new(wire, end.harm, seed.wrapping_mul(2).wrapping_add(last.into()));
+        let wire = Merging::new(wire, end.merges_us);
         let model = Model::new(options, domain, wire).expect("an id of the family");
         (model.card(), model, knob)
     };
@@ -154,6 +189,7 @@ pub(crate) fn world<P: Program + 'static, Q: Program + 'static>(
             .completion_entries(end.completion_entries)
             .pace(Pace { rx_coalesce: Duration::ZERO, yield_when_empty: false })
             .secret((u128::from(seed) << 8 | u128::from(address.as_bytes()[7])).to_le_bytes())
+            .network(|config| (config.mtu, config.accepted) = (end.mtu, end.accepted))
             .clock(Clock::Manual(time.clone()));
         let queue = (end.tune)(builder).build(Box::new(nic), domain).expect("a queue");
         Rc::new(RefCell::new(queue))
@@ -164,10 +200,11 @@ pub(crate) fn world<P: Program + 'static, Q: Program + 'static>(
     let endpoint_a = endpoint(&queues[0], &programs.0);
     let endpoint_b = endpoint(&queues[1], &programs.1);
     let cards = [card_a, card_b];
-    let scenario = Scenario::new(seed, time)
+    let scenario = Scenario::new(seed, time.clone())
         .node("server", endpoint_a)
-        .node("line", Line { cards: cards.clone() })
-        .node("client", endpoint_b);
+        .node("client", endpoint_b)
+        // The last: what an end has sent leaves at this moment even if nothing else happens in it.
+        .node("line", Line { cards: cards.clone() });
     World { scenario: Some(scenario), queues, programs, cards, cable, knobs: [knob_a, knob_b] }
 }
 

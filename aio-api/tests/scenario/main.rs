@@ -3,7 +3,10 @@
 #![cfg(feature = "model")]
 #![forbid(unsafe_code)]
 
+mod bulk;
 mod endpoint;
+mod goodput;
+mod merging;
 mod mishaps;
 mod talk;
 mod transfers;
