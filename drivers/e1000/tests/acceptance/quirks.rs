@@ -88,6 +88,11 @@ fn nothing_that_a_driver_before_left_in_a_register_matters() {
         let _ = closed.card.take_violations();
         let mut bench = closed.open(&rings(80, 80)).unwrap_or_else(|e| panic!("{profile:?}: {e}"));
         let what = format!("{profile:?} after a bad predecessor");
+        // RA0 is ours; the others, and both tables, are empty.
+        let filters = (0..128).flat_map(|n| [MTA + 4 * n, VFTA + 4 * n]).chain((2..30).map(|n| RAL0 + 4 * n));
+        for offset in filters {
+            assert_eq!(bench.card.peek(offset), 0, "{what}: {offset:#x}");
+        }
         let mut memory = Memory::new(&bench.domain);
         bench.exchange_in(&[bench.frame(60, 1), bench.frame(1514, 2)], &what);
         bench.exchange_out(&mut memory, 5, &what);
@@ -161,6 +166,24 @@ fn a_checksum_is_vouched_for_where_the_card_has_judged_it_and_it_is_right() {
             }
             bench.innocent("checksums");
         }
+    }
+}
+
+/// IXSM, with verdicts beside it that say the checksums are right, of a frame whose checksum is not.
+#[test]
+fn a_verdict_that_the_card_says_to_ignore_is_ignored() {
+    const IXSM_TCPCS_IPCS: u8 = 1 << 2 | 1 << 5 | 1 << 6;
+    for profile in PROFILES {
+        let mut bench = Bench::new(of_profile(0x100e, profile));
+        bench.card.inject(|faults| faults.rx_status = IXSM_TCPCS_IPCS);
+        let mut wrong =
+            Udp::new(([10, 0, 0, 1], 1), ([10, 0, 0, 2], 2), &[2; 100]).ethernet(PEER, bench.mac());
+        wrong[100] ^= 1;
+        let plain = bench.frame(100, 1);
+        bench.arrive(&[wrong.clone(), plain.clone()]);
+        let unknown = RxChecksum::Unknown;
+        assert!(bench.take() == [(wrong, unknown), (plain, unknown)], "{profile:?}");
+        bench.innocent("ignored");
     }
 }
 
