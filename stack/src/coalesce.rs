@@ -6,6 +6,10 @@
 //! would swallow the duplicate acknowledgments that the sender recovers by), the others follow it
 //! without a gap, and all say the same about acknowledgment, window and options. PSH ends a run. A
 //! segment that stays alone is not copied.
+//!
+//! Of acknowledgments that follow each other, each for more, only the last is handed on: it says all the others said.
+//! Duplicates, selective ones and changes of the window are never among them, nor any while the congestion window is
+//! what limits a connection: smoltcp grows it by the acknowledgment, not by the byte.
 
 use crate::Stack;
 use crate::flow::Flow;
@@ -42,10 +46,35 @@ fn may_lead(flow: &Flow, state: State, tcp: &Tcp) -> bool {
         && flow.rcv_nxt() == Some(tcp.seq)
 }
 
+/// Whether a segment acknowledges more than is known and says nothing else. Not once our FIN is out: guard (c) has to
+/// know what was acknowledged before it judges the next segment.
+#[inline(always)]
+fn may_wait(flow: &Flow, state: State, packet: &Packet<'_>, tcp: &Tcp) -> bool {
+    tcp.flags == ACK
+        && packet.payload.len() == ipv4::TCP_HEADER_LEN
+        && state == State::Established
+        && flow.rcv_nxt() == Some(tcp.seq)
+        && flow.snd_una().is_some_and(|una| tcp.ack.wrapping_sub(una) as i32 > 0)
+        && flow.heard_ack.is_some_and(|(_, window)| window == tcp.window)
+        && !flow.meter.is_limited()
+}
+
 impl<'a> Held<'a> {
+    /// Whether another acknowledgment says all that this one says, and more.
+    #[inline(always)]
+    fn is_overtaken_by(&self, index: u32, packet: &Packet<'_>, tcp: &Tcp) -> bool {
+        self.index == index
+            && tcp.flags == ACK
+            && packet.payload.len() == ipv4::TCP_HEADER_LEN
+            && self.tcp.seq == tcp.seq
+            && self.tcp.window == tcp.window
+            && tcp.ack.wrapping_sub(self.tcp.ack) as i32 > 0
+    }
+
     #[inline(always)]
     fn is_followed_by(&self, index: u32, packet: &Packet<'_>, tcp: &Tcp, len: usize) -> bool {
         self.index == index
+            && self.tcp.payload_len > 0
             && self.next == tcp.seq
             && self.tcp.ack == tcp.ack
             && self.tcp.window == tcp.window
@@ -90,10 +119,16 @@ impl Stack {
                 }
                 return;
             }
+            if first.tcp.payload_len == 0 && first.is_overtaken_by(index, packet, tcp) {
+                self.counters.rx_tcp_merged += 1;
+                (first.packet, first.tcp) = (*packet, *tcp);
+                return;
+            }
             self.flush(held);
         }
         let Some(flow) = self.flows.at(index) else { return };
-        if may_lead(flow, flow.state(), tcp) {
+        let state = flow.state();
+        if may_lead(flow, state, tcp) || may_wait(flow, state, packet, tcp) {
             let next = tcp.seq.wrapping_add(tcp.payload_len);
             *held = Some(Held { index, packet: *packet, tcp: *tcp, next, merged: false });
         } else {

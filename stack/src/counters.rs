@@ -53,7 +53,7 @@ pub struct Counters {
     pub rx_time_wait: u64,
     /// TCP segments handed to their connection.
     pub rx_tcp: u64,
-    /// Of those, the ones that were added to the segment before them.
+    /// Of those, the ones that were added to the segment before them, or took the place of an acknowledgment.
     pub rx_tcp_merged: u64,
 
     /// Shorter than an Ethernet header, or not inside its page.

@@ -56,9 +56,17 @@ pub(crate) struct Meter {
     variation_us: u64,
     min_us: Option<u64>,
     congestion_window: Option<u32>,
+    /// It was the congestion window at which the last visit that sent data stopped.
+    limited: bool,
 }
 
 impl Meter {
+    /// Whether the congestion window is what limits the connection, as far as is known.
+    #[inline]
+    pub(crate) fn is_limited(&self) -> bool {
+        self.limited
+    }
+
     /// Round-trip time and variation so far, in microseconds.
     #[inline]
     pub(crate) fn rtt_us(&self) -> Option<(u64, u64)> {
@@ -121,6 +129,7 @@ impl Flow {
         let flight = end.wrapping_sub(una);
         let queued = self.socket().send_queue() as u32;
         let offered = u32::from(window) << self.peer.shift.unwrap_or(0);
+        self.meter.limited = flight < queued.min(offered);
         let seen = &mut self.meter.congestion_window;
         if flight < queued.min(offered) {
             *seen = Some(flight);
