@@ -23,6 +23,13 @@ static BUSYBOX: Need = Need { program: "busybox", package: "busybox-static" };
 static IP: Need = Need { program: "ip", package: "iproute2" };
 static XZ: Need = Need { program: "xz", package: "xz-utils" };
 
+/// A hostile peer on the host's side of a TAP, which needs root as well. What cannot be had is not used.
+static HOSTILE: [Need; 3] = [
+    Need { program: "nmap", package: "nmap" },
+    Need { program: "hping3", package: "hping3" },
+    Need { program: "scapy3", package: "python3-scapy" },
+];
+
 /// What was found.
 #[derive(Debug, Clone)]
 pub struct Tools {
@@ -134,7 +141,22 @@ pub(crate) fn ensure(paths: &Paths, say: &dyn Fn(&str)) -> Result<Tools, Package
     let version =
         process::output(command.arg("--version"), Duration::from_secs(30)).map_err(PackagesError::Qemu)?;
     tools.qemu_major = major_version(&String::from_utf8_lossy(&version)).unwrap_or(0);
+    want_hostile(paths, say);
     Ok(tools)
+}
+
+/// Installs what a hostile peer is made of, if we may; without it some tests are skipped.
+fn want_hostile(paths: &Paths, say: &dyn Fn(&str)) {
+    let absent = HOSTILE.iter().filter(|need| locate(need, paths).is_none());
+    let names: Vec<&str> = absent.map(|need| need.package).collect();
+    let may = rustix::process::geteuid().is_root() && find("apt-get", Path::new("/nonexistent")).is_some();
+    if names.is_empty() || !may {
+        return;
+    }
+    say(&format!("installing {} with apt-get", names.join(" ")));
+    if let Err(error) = install(&names) {
+        say(&format!("going on without a hostile peer: {error}"));
+    }
 }
 
 impl Tools {
