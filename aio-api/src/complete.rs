@@ -382,7 +382,7 @@ fn end_acknowledged(status: &SocketStatus) -> bool {
     status.failure.is_none() && matches!(status.phase, Phase::FinWait2 | Phase::TimeWait | Phase::Closed)
 }
 
-fn op_error(failure: Failure) -> OpError {
+pub(crate) fn op_error(failure: Failure) -> OpError {
     match failure {
         Failure::Refused => OpError::Refused,
         Failure::Reset => OpError::Reset,

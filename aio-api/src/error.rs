@@ -55,6 +55,26 @@ pub enum OpError {
     CardGone,
 }
 
+/// Why [`EventQueue::recv_now`](crate::EventQueue::recv_now) took nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecvNowError {
+    /// The memory is empty.
+    #[error("there is no room for a byte")]
+    NoRoom,
+    /// Receives are posted on the socket, and what arrives is theirs.
+    #[error("receives are posted on the socket: let them complete, or cancel them first")]
+    Posted,
+    /// The socket is closed.
+    #[error("no such socket")]
+    Stale,
+    /// There is no connection.
+    #[error("the socket is not connected")]
+    NotConnected,
+    /// The connection ended other than in order; what had arrived has been received.
+    #[error(transparent)]
+    Failed(#[from] OpError),
+}
+
 /// Why a submission was refused. Nothing was submitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitReason {

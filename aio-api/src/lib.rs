@@ -68,6 +68,7 @@ mod open;
 mod outgoing;
 mod pace;
 mod queue;
+mod readiness;
 mod socket;
 mod submit;
 mod timer;
@@ -80,8 +81,8 @@ pub use builder::{Builder, Cidr, CidrError};
 pub use completion::{Completion, Flags, Kind};
 pub use counters::{Counters, QueueCounters};
 pub use error::{
-    BindError, BufferError, BuildError, GroupError, ListenError, OpError, SocketError, SubmitError,
-    SubmitReason, WaitError,
+    BindError, BufferError, BuildError, GroupError, ListenError, OpError, RecvNowError, SocketError,
+    SubmitError, SubmitReason, WaitError,
 };
 pub use naio_dma::Buffer;
 pub use naio_nic::{Caps, Link, Mac};
@@ -94,5 +95,6 @@ pub use op::{OpKey, RecvOptions};
 pub use open::{CardOptions, OpenError};
 pub use pace::Pace;
 pub use queue::EventQueue;
+pub use readiness::Taken;
 pub use wait::Wait;
 pub use watch::{TIMEOUT_PERIOD_MIN, When};

@@ -1,7 +1,10 @@
 //! What the documentation of the queue promises, over a wire in memory.
 
 use crate::common::{complete, connected, joined, listener, pattern, queue_and_peer, run};
-use aio_api::{Kind, OpError, RecvOptions, SocketError, SocketOptions, SubmitReason, Wait, WaitError};
+use aio_api::{
+    Kind, OpError, RecvNowError, RecvOptions, SocketError, SocketOptions, SubmitReason, Taken, Wait,
+    WaitError,
+};
 use naio_stack::Phase;
 use naio_testkit::WireOptions;
 use std::time::Duration;
@@ -22,6 +25,40 @@ fn receives_fill_their_buffers_in_the_order_they_were_posted() {
         assert_eq!(&buffer[..done.bytes as usize], &data[n * 3000..(n + 1) * 3000]);
         assert!(!done.flags.is_eof() && done.flags.is_copied() && !done.flags.has_more());
     }
+}
+
+#[test]
+fn a_program_may_look_and_copy_instead_of_posting() {
+    let (mut queue, mut peer) = queue_and_peer();
+    let socket = connected(&mut queue, &mut peer);
+    let mut bytes = [0; 4];
+    assert_eq!(queue.recv_now(socket, &mut bytes), Ok(Taken::Nothing));
+    assert_eq!(queue.recv_now(socket, &mut []), Err(RecvNowError::NoRoom));
+    assert!(!queue.is_readable(socket));
+    let mut left = &b"sixbyte"[..];
+    peer.send(&mut left);
+    for _ in 0..8 {
+        peer.pump();
+        queue.poll(&mut Vec::new());
+    }
+    assert!(queue.is_readable(socket));
+    assert_eq!((queue.recv_now(socket, &mut bytes), &bytes), (Ok(Taken::Bytes(4)), b"sixb"));
+    assert_eq!((queue.recv_now(socket, &mut bytes), &bytes[..3]), (Ok(Taken::Bytes(3)), &b"yte"[..]));
+    // What arrives belongs to the receive that is posted.
+    let buffer = queue.buffers(1, 10).expect("memory").remove(0);
+    let key = queue.recv(socket, buffer, RecvOptions::default(), 0).expect("room");
+    assert_eq!(queue.recv_now(socket, &mut bytes), Err(RecvNowError::Posted));
+    assert!(queue.cancel(key));
+    let end = peer.connection();
+    peer.stack.shutdown(end).expect("connected");
+    for _ in 0..8 {
+        peer.pump();
+        queue.poll(&mut Vec::new());
+    }
+    assert!(queue.is_readable(socket));
+    assert_eq!(queue.recv_now(socket, &mut bytes), Ok(Taken::End));
+    queue.abort(socket);
+    assert_eq!(queue.recv_now(socket, &mut bytes), Err(RecvNowError::Stale));
 }
 
 #[test]

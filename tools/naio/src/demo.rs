@@ -95,8 +95,8 @@ impl Arguments {
             ),
             format!(
                 "async-recv: {RECEIVES} registered buffers of {} KiB are posted, looked at in place, and posted \
-                 again. sync-recv: one such receive at a time, in place of poll() and recv(); its bytes are copied \
-                 out before the next one is posted.",
+                 again. sync-recv: poll() and recv(): once the socket is readable, what has arrived is copied into the \
+                 program's own memory, at most as much.",
                 CHUNK >> 10
             ),
             format!(

@@ -2,7 +2,8 @@
 
 use crate::demo::remote::Refused;
 use aio_api::{
-    BindError, BufferError, BuildError, ListenError, OpError, SocketError, SubmitError, WaitError,
+    BindError, BufferError, BuildError, ListenError, OpError, RecvNowError, SocketError, SubmitError,
+    WaitError,
 };
 use naio_bench::protocol::DecodeError;
 use naio_e1000_model::ModelError;
@@ -30,6 +31,8 @@ pub(crate) enum Failure {
     Listen(#[from] ListenError),
     #[error("waiting failed")]
     Wait(#[from] WaitError),
+    #[error("a receive failed")]
+    RecvNow(#[from] RecvNowError),
     #[error("{0} failed")]
     Operation(&'static str, #[source] OpError),
     #[error("nothing moved for {0} s")]

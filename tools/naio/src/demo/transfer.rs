@@ -4,14 +4,14 @@
 //! runs and figures. The four loops differ in nothing but what their names say:
 //!
 //! - *asynchronous receive*: several registered buffers are posted; each is looked at where it is and posted again.
-//! - *synchronous receive*: the shape of `poll()` and `recv()`. One receive at a time says that there is something;
-//!   its bytes are copied into the program's own buffer, and only then the next one is posted.
+//! - *synchronous receive*: `poll()` and `recv()`. The queue is driven until the socket is readable; then what has
+//!   arrived is copied into the program's own memory, 64 KiB at the most.
 //! - *asynchronous send*: the payload lies in registered buffers, which are sent again as they come back.
 //! - *synchronous send*: the shape of `poll()` and `send()`. The payload lies in the program's own memory and is
 //!   copied for each call into a registered buffer of a pool, the "socket buffer"; the call waits while none is free.
 
 use crate::failure::Failure;
-use aio_api::{Buffer, Completion, EventQueue, Kind, RecvOptions, SocketId, Wait};
+use aio_api::{Buffer, Completion, EventQueue, Kind, RecvOptions, SocketId, Taken, Wait};
 use naio_bench::protocol::{REQUEST_LEN, Request};
 use naio_bench::sha::{Digest, Hasher};
 use std::collections::VecDeque;
@@ -129,8 +129,10 @@ pub(crate) struct Receiver {
 impl Receiver {
     /// Registers what it needs; not for the measured part.
     pub(crate) fn new(queue: &EventQueue, style: Style, hashed: bool) -> Result<Receiver, Failure> {
-        let count = if style == Style::Asynchronous { RECEIVES } else { 1 };
-        let buffers = queue.buffers(count, CHUNK)?;
+        let buffers = match style {
+            Style::Asynchronous => queue.buffers(RECEIVES, CHUNK)?,
+            Style::Synchronous => Vec::new(),
+        };
         let hasher = hashed.then(Hasher::new);
         Ok(Receiver { style, buffers, own: vec![0xff; CHUNK], hasher, got: Received::default() })
     }
@@ -144,10 +146,29 @@ impl Receiver {
         tail: usize,
         step: &mut dyn FnMut(u64),
     ) -> Result<Received, Failure> {
+        let expected = payload.unwrap_or(u64::MAX);
+        match self.style {
+            Style::Asynchronous => self.posted(queue, socket, (expected, tail), step)?,
+            Style::Synchronous => self.copied(queue, socket, (expected, tail), step)?,
+        }
+        let is_short = payload.is_some_and(|payload| self.got.bytes < payload) || self.got.tail.len() < tail;
+        if is_short {
+            return Err(Failure::EndedEarly { moved: self.got.bytes, expected });
+        }
+        Ok(Received { digest: self.hasher.map(Hasher::finish), ..self.got })
+    }
+
+    /// Buffers are posted and posted again as they come back.
+    fn posted(
+        &mut self,
+        queue: &mut EventQueue,
+        socket: SocketId,
+        (expected, tail): (u64, usize),
+        step: &mut dyn FnMut(u64),
+    ) -> Result<(), Failure> {
         for buffer in std::mem::take(&mut self.buffers) {
             queue.recv(socket, buffer, RecvOptions::default(), 0)?;
         }
-        let expected = payload.unwrap_or(u64::MAX);
         let (mut ended, mut done) = (false, Vec::new());
         while !ended && (self.got.bytes < expected || self.got.tail.len() < tail) {
             wait(queue, &mut done)?;
@@ -162,23 +183,43 @@ impl Receiver {
                 }
             }
         }
-        let is_short = payload.is_some_and(|payload| self.got.bytes < payload) || self.got.tail.len() < tail;
-        if is_short {
-            return Err(Failure::EndedEarly { moved: self.got.bytes, expected });
+        Ok(())
+    }
+
+    /// Whatever has arrived is copied out, once the socket is readable.
+    fn copied(
+        &mut self,
+        queue: &mut EventQueue,
+        socket: SocketId,
+        (expected, tail): (u64, usize),
+        step: &mut dyn FnMut(u64),
+    ) -> Result<(), Failure> {
+        let mut own = std::mem::take(&mut self.own);
+        let (mut done, mut moved_at) = (Vec::new(), queue.now());
+        while self.got.bytes < expected || self.got.tail.len() < tail {
+            match queue.recv_now(socket, &mut own)? {
+                Taken::Bytes(len) => {
+                    self.take(&own[..len], expected, tail);
+                    step(self.got.bytes);
+                    moved_at = queue.now();
+                }
+                Taken::End => break,
+                Taken::Nothing => {
+                    while !queue.is_readable(socket) {
+                        if queue.now().since(moved_at) > PATIENCE {
+                            return Err(Failure::Stalled(PATIENCE.as_secs()));
+                        }
+                        // One turn, with the same pause for a burst as the other way has.
+                        queue.wait(&mut done, Wait::for_one().within(Duration::ZERO))?;
+                        done.clear();
+                    }
+                }
+            }
         }
-        Ok(Received { digest: self.hasher.map(Hasher::finish), ..self.got })
+        Ok(())
     }
 
     fn take(&mut self, bytes: &[u8], expected: u64, tail: usize) {
-        let bytes = match self.style {
-            Style::Asynchronous => bytes,
-            Style::Synchronous => {
-                let own = &mut self.own[..bytes.len()];
-                own.copy_from_slice(bytes);
-                // Without a reader the optimiser would be free to leave the copy out.
-                std::hint::black_box(&*own)
-            }
-        };
         let of_payload = (expected - self.got.bytes).min(bytes.len() as u64) as usize;
         let (payload, behind) = bytes.split_at(of_payload);
         if let Some(hasher) = &mut self.hasher {
