@@ -125,6 +125,11 @@ impl Stack {
                 return;
             }
             self.flush(held);
+            // What was kept back may have changed what the guard goes by: a FIN that overtook it counts now.
+            self.counters.rx_tcp -= 1;
+            if !self.passes(index, tcp) {
+                return;
+            }
         }
         let Some(flow) = self.flows.at(index) else { return };
         let state = flow.state();

@@ -138,21 +138,8 @@ impl Stack {
             // Judged by the number it should have, which what is kept back decides.
             self.flush(held);
         }
-        let Some(flow) = self.flows.at(index) else { return };
-        match guard::inspect(flow, flow.state(), tcp) {
-            Verdict::Pass => self.counters.rx_tcp += 1,
-            Verdict::BeyondRing => return self.counters.drop_tcp_beyond_ring += 1,
-            Verdict::BehindFin => return self.counters.drop_tcp_behind_fin += 1,
-            Verdict::Simultaneous => return self.counters.drop_tcp_simultaneous += 1,
-            Verdict::Early => return self.counters.drop_tcp_early += 1,
-            Verdict::RepeatedAck => return self.counters.drop_tcp_repeated_ack += 1,
-            Verdict::NoAck => return self.counters.drop_tcp_no_ack += 1,
-            Verdict::RepeatedSyn => return self.counters.drop_tcp_repeated_syn += 1,
-            Verdict::Reset => return self.counters.drop_tcp_reset += 1,
-            Verdict::Challenge => {
-                self.counters.drop_tcp_challenged += 1;
-                return self.challenge(index);
-            }
+        if !self.passes(index, tcp) {
+            return;
         }
         if tcp.flags & (SYN | FIN) != 0 {
             self.note_flags(index, packet, tcp);
@@ -160,46 +147,31 @@ impl Stack {
         self.coalesce(held, index, packet, tcp);
     }
 
-    /// The answer to our SYN says what the peer can do; if it is refused, a later one says it again. A FIN that
-    /// comes before missing data is forgotten by smoltcp, so it is remembered here.
-    #[cold]
-    fn note_flags(&mut self, index: u32, packet: &Packet<'_>, tcp: &Tcp) {
-        let Some(flow) = self.flows.at_mut(index) else { return };
-        if flow.state() == State::SynSent && tcp.has(SYN) {
-            flow.peer = Peer::of_syn(packet.payload);
-        }
-        let Some(next) = flow.rcv_nxt().filter(|_| tcp.has(FIN) && !flow.finished) else { return };
-        let fin = tcp.seq.wrapping_add(tcp.payload_len);
-        let ahead = fin.wrapping_sub(next);
-        if tcp.seq.wrapping_sub(next) as i32 > 0 && (1..=flow.rx_len as u32).contains(&ahead) {
-            flow.early_fin.get_or_insert(fin);
-        }
-    }
-
-    /// The data that was missing before a FIN has come: smoltcp is told of the FIN again.
-    #[cold]
-    fn recall_fin(&mut self, index: u32) {
-        let Some(flow) = self.flows.at_mut(index) else { return };
-        let (Some(key), Some(fin), Some((ack, window))) = (flow.key, flow.early_fin, flow.heard_ack) else {
-            return;
+    /// Whether the guard lets a segment through; counts it, whatever it says.
+    #[inline(always)]
+    pub(crate) fn passes(&mut self, index: u32, tcp: &Tcp) -> bool {
+        let Some(flow) = self.flows.at(index) else {
+            // Its connection ended a moment ago, with what was kept back.
+            self.counters.drop_tcp_unknown += 1;
+            return false;
         };
-        if flow.finished {
-            flow.early_fin = None;
-        } else if flow.rcv_nxt() == Some(fin) {
-            flow.early_fin = None;
-            self.counters.fins_recalled += 1;
-            let segment = PureAck::fin_from_peer(key, (fin, ack), window);
-            let tcp = Tcp {
-                source_port: key.remote().1,
-                destination_port: key.local().1,
-                seq: fin,
-                ack,
-                flags: FIN | ACK,
-                window,
-                payload_len: 0,
-            };
-            self.segment(index, segment.bytes(), &tcp);
+        let verdict = guard::inspect(flow, flow.state(), tcp);
+        match verdict {
+            Verdict::Pass => self.counters.rx_tcp += 1,
+            Verdict::BeyondRing => self.counters.drop_tcp_beyond_ring += 1,
+            Verdict::BehindFin => self.counters.drop_tcp_behind_fin += 1,
+            Verdict::Simultaneous => self.counters.drop_tcp_simultaneous += 1,
+            Verdict::Early => self.counters.drop_tcp_early += 1,
+            Verdict::RepeatedAck => self.counters.drop_tcp_repeated_ack += 1,
+            Verdict::NoAck => self.counters.drop_tcp_no_ack += 1,
+            Verdict::RepeatedSyn => self.counters.drop_tcp_repeated_syn += 1,
+            Verdict::Reset => self.counters.drop_tcp_reset += 1,
+            Verdict::Challenge => {
+                self.counters.drop_tcp_challenged += 1;
+                self.challenge(index);
+            }
         }
+        verdict == Verdict::Pass
     }
 
     /// A segment, or several as one, for smoltcp: `bytes` is the packet it sees.

@@ -33,6 +33,7 @@ mod datagram;
 mod demux;
 mod dhcp;
 mod dns;
+mod early;
 mod egress;
 mod ether;
 mod extent;

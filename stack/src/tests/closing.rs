@@ -22,6 +22,24 @@ fn data_then_fin_is_data_then_the_end() {
     assert_eq!(all(&mut bench, &peer), Err(RecvError::Finished), "and again");
 }
 
+/// A FIN that overtook, the data it waited for, and more behind it, in one burst: what is kept back to be merged must
+/// count before the next segment is judged.
+#[test]
+fn data_behind_a_fin_that_overtook_is_not_received_in_the_same_burst_either() {
+    let mut bench = Bench::new(|_| {});
+    let peer = bench.connected(SocketOptions::default());
+    let frame = |segment: naio_testkit::Segment| segment.ethernet(super::THEIR_MAC.0, super::OUR_MAC.0);
+    let at = |offset: u32| peer.segment().seq(peer.seq.wrapping_add(offset));
+    bench.feed_burst(&[
+        frame(at(4).payload(b"tail").fin()),
+        frame(at(0).payload(b"head")),
+        frame(at(7).payload(b"l?behind")),
+    ]);
+    assert_eq!(bench.stack.counters().drop_tcp_behind_fin, 1);
+    assert_eq!(all(&mut bench, &peer).as_deref(), Ok(&b"headtail"[..]));
+    assert_eq!(all(&mut bench, &peer), Err(RecvError::Finished));
+}
+
 /// smoltcp would take it, in CLOSE-WAIT and LAST-ACK, and the user would read on after the end.
 #[test]
 fn data_behind_the_end_of_a_stream_is_never_received() {
