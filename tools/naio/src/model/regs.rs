@@ -12,7 +12,7 @@ use naio_e1000_model::{Model, Register};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Registers to show, by their datasheet names: CTRL, MTA[3], GPRC [default: all but tables full of zeros].
+    /// Registers to show, by their datasheet names: `CTRL`, `MTA[3]`, `GPRC` [default: all but tables full of zeros].
     names: Vec<String>,
     /// Bring the driver up and let FRAMES frames pass each way, and show what that moved.
     #[arg(long, value_name = "FRAMES")]
