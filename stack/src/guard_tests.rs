@@ -42,6 +42,8 @@ impl Bare {
             tx_checksum_ipv4: true,
             tx_checksum_ipv6: false,
             tx_fragments: 1,
+            tx_segmentation_ipv4: naio_nic::Segmentation::None,
+            tx_segmentation_ipv6: naio_nic::Segmentation::None,
             rx_ring: 8,
             tx_ring: 8,
         };

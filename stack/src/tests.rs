@@ -50,6 +50,8 @@ impl Bench {
             tx_checksum_ipv4: false,
             tx_checksum_ipv6: false,
             tx_fragments: 4,
+            tx_segmentation_ipv4: naio_nic::Segmentation::None,
+            tx_segmentation_ipv6: naio_nic::Segmentation::None,
             rx_ring: 8,
             tx_ring: 8,
         };

@@ -28,6 +28,25 @@ impl std::fmt::Debug for Mac {
     }
 }
 
+/// Who cuts a TCP packet that is longer than a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Segmentation {
+    /// Nobody: such a packet is refused.
+    None,
+    /// The driver, before the card sees it: headers are written for each segment, payload is only named.
+    Driver,
+    /// The card.
+    Card,
+}
+
+impl Segmentation {
+    /// Whether long packets may be posted at all.
+    #[must_use]
+    pub fn is_offered(self) -> bool {
+        self != Segmentation::None
+    }
+}
+
 /// What a card can do. The data plane does in software what is missing here.
 #[derive(Clone, Debug)]
 pub struct Caps {
@@ -43,6 +62,10 @@ pub struct Caps {
     pub tx_checksum_ipv6: bool,
     /// Most fragments a packet may have.
     pub tx_fragments: usize,
+    /// Who cuts long TCP packets of IPv4 into segments ([`TxPacket::mss`](crate::TxPacket::mss)).
+    pub tx_segmentation_ipv4: Segmentation,
+    /// The same for IPv6.
+    pub tx_segmentation_ipv6: Segmentation,
     /// Descriptors of the receive ring.
     pub rx_ring: u32,
     /// Descriptors of the transmit ring.

@@ -11,7 +11,7 @@ pub mod counters;
 pub mod rx;
 pub mod tx;
 
-pub use caps::{Caps, Link, Mac};
+pub use caps::{Caps, Link, Mac, Segmentation};
 pub use counters::Counters;
 pub use rx::{RxChecksum, RxFrame};
 pub use tx::{ExtentId, Fragment, TxChecksum, TxPacket};
@@ -64,7 +64,8 @@ pub trait Nic: Send {
     /// Takes empty pages (of [`Nic::rx_pool`]) as spares, all of them; `pages` is empty afterwards.
     fn post_rx(&mut self, pages: &mut Vec<Page>);
 
-    /// How many packets `post_tx` surely takes now, whatever their shape.
+    /// How many packets it makes sense to bring now: `post_tx` takes that many of the common shape, and
+    /// leaves over what does not fit.
     fn tx_room(&self) -> usize;
 
     /// Takes packets from the front of `packets`, in order, as long as the ring has room. Returns

@@ -2,6 +2,7 @@
 
 use arrayvec::ArrayVec;
 use naio_dma::DmaSlice;
+use std::num::NonZeroU16;
 
 /// Most header bytes of one packet: Ethernet 14 + VLAN 4 + IPv6 40 + TCP 60, rounded up.
 pub const HEADER_LEN_MAX: usize = 128;
@@ -59,6 +60,9 @@ impl TxChecksum {
     }
 }
 
+/// Most bytes of one packet with its header, cut or not: what an IPv4 length could say.
+pub const PACKET_LEN_MAX: usize = 65_535;
+
 /// A packet for the wire: destination address first, without FCS.
 ///
 /// The frame is `header` followed by the fragments. Shorter than 60 bytes it is padded by the
@@ -72,10 +76,19 @@ pub struct TxPacket {
     pub fragments: ArrayVec<Fragment, FRAGMENTS_MAX>,
     /// The checksum the card is to complete, if any.
     pub checksum: Option<TxChecksum>,
+    /// Cut the TCP payload into segments of this many bytes; the last one is what remains.
+    ///
+    /// Then `header` is exactly the Ethernet, IP and TCP headers, `checksum` is that of TCP, and the
+    /// payload is in `fragments`. What differs from segment to segment is filled in by whoever cuts: the
+    /// IP length (whatever is there is ignored), the IPv4 identification (counted up from what is there)
+    /// and header checksum, the sequence number, PSH and FIN (kept in the last segment only), and the
+    /// length in the pseudo-header: the checksum field holds the folded, not inverted sum *without* it.
+    /// A packet of one segment may be described like this too.
+    pub mss: Option<NonZeroU16>,
 }
 
 impl TxPacket {
-    /// Bytes of the frame before padding.
+    /// Bytes of the frame before padding; with [`mss`](TxPacket::mss), of all segments and one header.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "an empty packet is no packet")]
     pub fn len(&self) -> usize {

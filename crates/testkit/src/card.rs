@@ -51,6 +51,8 @@ impl WireNic {
                 tx_checksum_ipv4: options.tx_checksum,
                 tx_checksum_ipv6: false,
                 tx_fragments: naio_nic::tx::FRAGMENTS_MAX,
+                tx_segmentation_ipv4: naio_nic::Segmentation::None,
+                tx_segmentation_ipv6: naio_nic::Segmentation::None,
                 rx_ring: options.ring,
                 tx_ring: options.ring,
             },

@@ -172,6 +172,8 @@ impl<D: Device> E1000<D> {
             tx_checksum_ipv4: features.tx_checksum,
             tx_checksum_ipv6: features.tx_checksum,
             tx_fragments: FRAGMENTS_MAX,
+            tx_segmentation_ipv4: naio_nic::Segmentation::None,
+            tx_segmentation_ipv6: naio_nic::Segmentation::None,
             rx_ring: config.rx_ring,
             tx_ring: config.tx_ring,
         };

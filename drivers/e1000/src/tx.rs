@@ -120,7 +120,8 @@ impl<B: Doorbell> TxRing<B> {
                 break;
             }
             posted += 1;
-            if packet.len() == 0 || packet.len() > self.frame_len_max || !self.offload.can(packet) {
+            let fits = (1..=self.frame_len_max).contains(&packet.len()) && packet.mss.is_none();
+            if !fits || !self.offload.can(packet) {
                 self.refuse(packet);
                 continue;
             }

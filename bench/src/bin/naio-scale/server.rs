@@ -90,6 +90,8 @@ impl Server {
             tx_checksum_ipv4: true,
             tx_checksum_ipv6: true,
             tx_fragments: 4,
+            tx_segmentation_ipv4: naio_nic::Segmentation::None,
+            tx_segmentation_ipv6: naio_nic::Segmentation::None,
             rx_ring: 256,
             tx_ring: 256,
         };

@@ -37,7 +37,7 @@ impl Bench {
     pub(super) fn packet(&self, header: usize, fragments: &[(Range<usize>, u32)]) -> TxPacket {
         let fragments = fragments.iter().map(|(range, extent)| self.fragment(range.clone(), *extent));
         let header = pattern(header, 5).into_iter().collect();
-        TxPacket { header, fragments: fragments.collect(), checksum: None }
+        TxPacket { header, fragments: fragments.collect(), ..TxPacket::default() }
     }
 
     fn send(&mut self, packets: Vec<TxPacket>) -> usize {
