@@ -35,6 +35,8 @@ fn card(counters: &Counters) -> Vec<(&'static str, u64)> {
         ("rx_dropped_hw_errors", nic.hw_rx_errors),
         ("rx_dropped_hw_length", nic.hw_rx_length_errors),
         ("tx_refused", nic.tx_refused),
+        ("tx_cut_by_card", nic.tx_cut_by_card),
+        ("tx_cut_by_driver", nic.tx_cut_by_driver),
         ("mpc", nic.hw_missed),
         ("rnbc", nic.hw_no_buffer),
         ("hw_rx_good", nic.hw_rx_good),

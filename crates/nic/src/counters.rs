@@ -8,10 +8,14 @@ pub struct Counters {
     pub rx_frames: u64,
     /// Bytes of those, without FCS.
     pub rx_bytes: u64,
-    /// Packets the card reported as sent.
+    /// Frames the card reported as sent; of a packet that was cut, each segment.
     pub tx_frames: u64,
     /// Bytes of those, before padding and without FCS.
     pub tx_bytes: u64,
+    /// Packets with [`TxPacket::mss`](crate::TxPacket::mss) that the card was left to cut.
+    pub tx_cut_by_card: u64,
+    /// Those that the driver cut, or that made a single frame.
+    pub tx_cut_by_driver: u64,
     /// Dropped by the driver: frame errors (FCS, symbol, sequence, carrier extension, data).
     pub rx_frame_errors: u64,
     /// Dropped by the driver: the frame did not fit one page, or a length made no sense.

@@ -69,7 +69,8 @@ pub trait Nic: Send {
     fn tx_room(&self) -> usize;
 
     /// Takes packets from the front of `packets`, in order, as long as the ring has room. Returns
-    /// how many; the others stay where they are.
+    /// how many; the others stay where they are. A packet that is [cut](TxPacket::mss) below may be taken
+    /// before all of it fits: the rest follows with the next `reap_tx` and `ring`.
     fn post_tx(&mut self, packets: &mut Vec<TxPacket>) -> usize;
 
     /// Appends the extents of packets that the card is done with, in the order they were posted: one

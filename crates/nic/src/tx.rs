@@ -78,7 +78,7 @@ pub struct TxPacket {
     pub checksum: Option<TxChecksum>,
     /// Cut the TCP payload into segments of this many bytes; the last one is what remains.
     ///
-    /// Then `header` is exactly the Ethernet, IP and TCP headers, `checksum` is that of TCP, and the
+    /// Then `header` is exactly the Ethernet (with a VLAN tag or without), IP and TCP headers, `checksum` is that of TCP, and the
     /// payload is in `fragments`. What differs from segment to segment is filled in by whoever cuts: the
     /// IP length (whatever is there is ignored), the IPv4 identification (counted up from what is there)
     /// and header checksum, the sequence number, PSH and FIN (kept in the last segment only), and the

@@ -36,12 +36,21 @@ pub(crate) mod tx {
     pub(crate) const DTYP_DATA: u64 = 1 << 20;
     pub(crate) const EOP: u64 = 1 << 24;
     pub(crate) const IFCS: u64 = 1 << 25;
+    /// Cut into segments; in a context, the one for that.
+    pub(crate) const TSE: u64 = 1 << 26;
     pub(crate) const RS: u64 = 1 << 27;
     pub(crate) const DEXT: u64 = 1 << 29;
     /// Descriptor done, where RS was set.
     pub(crate) const DD: u64 = 1 << 32;
+    /// POPTS: insert the IPv4 header checksum.
+    pub(crate) const IXSM: u64 = 1 << 40;
     /// POPTS: insert the TCP or UDP checksum.
     pub(crate) const TXSM: u64 = 1 << 41;
+    /// Bytes of the buffer.
+    pub(crate) const LEN: u64 = 0xf_ffff;
+    /// HDRLEN and MSS of a context.
+    pub(crate) const HDRLEN_SHIFT: u32 = 40;
+    pub(crate) const MSS_SHIFT: u32 = 48;
     /// TUCMD of a context: the transport is TCP.
     pub(crate) const TUCMD_TCP: u64 = 1 << 24;
     /// TUCMD of a context: the network is IPv4.
@@ -70,6 +79,14 @@ pub(crate) fn context(checksum: TxChecksum) -> (u64, u64) {
     (ipcs | tucs << 32, command)
 }
 
+/// Both quadwords of the context that makes the card cut `payload` bytes behind a header of `header_len` bytes
+/// into segments of `mss` (8254x SDM 3.5.5). The header is at most 128 bytes, the payload within 20 bits.
+pub(crate) fn segmentation(checksum: TxChecksum, header_len: usize, mss: u16, payload: u32) -> (u64, u64) {
+    let (low, command) = context(checksum);
+    let lengths = (header_len as u64) << tx::HDRLEN_SHIFT | u64::from(mss) << tx::MSS_SHIFT;
+    (low, command | tx::TSE | lengths | u64::from(payload))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,5 +99,14 @@ mod tests {
         assert_eq!(low, 0x0000_3222_0021_180e);
         // DEXT, TCP, IP; DTYP 0.
         assert_eq!(high, 0x2300_0000);
+    }
+
+    #[test]
+    fn a_segmentation_context_has_the_layout_of_sdm_3_5_5() {
+        let checksum = TxChecksum { protocol: TxProtocol::Tcp, ipv4: true, ip_start: 14, start: 34 };
+        let (low, high) = segmentation(checksum, 54, 1460, 65_000);
+        assert_eq!(low, context(checksum).0);
+        // MSS 1460, HDRLEN 54; DEXT, TSE, IP, TCP; PAYLEN 65000.
+        assert_eq!(high, 0x05b4_3600_2700_fde8);
     }
 }

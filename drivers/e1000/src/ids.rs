@@ -134,13 +134,28 @@ pub struct Features {
     pub dual_port: bool,
     /// Writing an odd word of MTA or VFTA corrupts the even one before (82544 erratum).
     pub table_words_from_the_top: bool,
-    /// Transmit data is corrupted in PCI-X mode unless buffers are cut at odd places, which this
-    /// driver does not do (8254x fact sheet 5.4).
-    pub tx_corrupted_in_pcix: bool,
+    /// The card cuts long TCP packets of IPv4 into segments (policy of the drivers of record).
+    pub tx_segmentation: bool,
+    /// A single-descriptor packet after one that the card cut needs a last descriptor of its own.
+    pub tx_sentinel_behind: bool,
+    /// In PCI-X mode data is corrupted if a buffer's last byte lies in an even dword (8254x fact sheet 5.4).
+    pub tx_odd_ends_in_pcix: bool,
+    /// Largest IP packet of a jumbo frame (8254x fact sheet 1.3).
+    pub mtu_max: usize,
+    /// All of the packet buffer, in KB.
+    pub packet_buffer_kb: u32,
     /// What the PHY must say it is (register 2 and 3, revision masked).
     pub phy_id: u32,
     /// The part of the packet buffer that receives, in KB, for PBA.
     pub rx_fifo_kb: u32,
+}
+
+impl Features {
+    /// Bytes of the transmit FIFO.
+    #[must_use]
+    pub fn tx_fifo_len(&self) -> usize {
+        self.packet_buffer_kb.saturating_sub(self.rx_fifo_kb) as usize * 1024
+    }
 }
 
 /// The identity belongs to no part this driver knows how to drive.
@@ -179,6 +194,9 @@ pub fn identify(identity: Identity) -> Result<(&'static Part, Features), PartErr
     Ok((part, features))
 }
 
+/// Frames of 16128 bytes with FCS, as the drivers of record allow (8254x fact sheet 1.3), without header and FCS.
+const MTU_MAX: usize = 16_110;
+
 /// PHY ids without the revision (8254x fact sheet 1.1).
 const PHY_82544: u32 = 0x0141_0c30;
 const PHY_88E1011: u32 = 0x0141_0c20;
@@ -200,7 +218,11 @@ fn features(mac: MacType, media: Media) -> Option<Features> {
         eeprom_size_bit: true,
         dual_port: mac == I82546 || mac == I82546Rev3,
         table_words_from_the_top: mac == I82544,
-        tx_corrupted_in_pcix: mac == I82544,
+        tx_segmentation: mac >= I82544 && mac != I82547,
+        tx_sentinel_behind: mac != I82544,
+        tx_odd_ends_in_pcix: mac == I82544,
+        mtu_max: MTU_MAX,
+        packet_buffer_kb: 64,
         phy_id: if mac == I82544 { PHY_82544 } else { PHY_88E1011 },
         rx_fifo_kb: 48,
     })

@@ -38,7 +38,7 @@ use ids::{Features, Part, PartError};
 use naio_device::{Attention, Device, DeviceError, Registers};
 use naio_dma::{DescArray, Page, Pool, RegionError};
 use naio_nic::tx::{FRAGMENTS_MAX, HEADER_LEN_MAX};
-use naio_nic::{Caps, Counters, ExtentId, Health, Link, Mac, Nic, RxFrame, TxPacket};
+use naio_nic::{Caps, Counters, ExtentId, Health, Link, Mac, Nic, RxFrame, Segmentation, TxPacket};
 use offload::Offload;
 use regs::{ALL_ONES, CTRL, IMC, RDT, STATUS, TDT, status};
 use rx::RxRing;
@@ -159,9 +159,6 @@ impl<D: Device> E1000<D> {
         if is_gone(&device) {
             return Err(OpenError::Gone);
         }
-        if features.tx_corrupted_in_pcix && device.read(STATUS) & status::PCIX_MODE != 0 {
-            return Err(PartError::NotYet { name: part.name, device: part.device }.into());
-        }
         // Bus mastering is still off: whatever goes wrong here, the card never saw the rings.
         let (mac, rx, tx) = prepare(&device, &features, config)
             .map_err(|e| if is_gone(&device) { OpenError::Gone } else { e })?;
@@ -172,8 +169,8 @@ impl<D: Device> E1000<D> {
             tx_checksum_ipv4: features.tx_checksum,
             tx_checksum_ipv6: features.tx_checksum,
             tx_fragments: FRAGMENTS_MAX,
-            tx_segmentation_ipv4: naio_nic::Segmentation::None,
-            tx_segmentation_ipv6: naio_nic::Segmentation::None,
+            tx_segmentation_ipv4: segmentation(&features, features.tx_segmentation),
+            tx_segmentation_ipv6: segmentation(&features, false),
             rx_ring: config.rx_ring,
             tx_ring: config.tx_ring,
         };
@@ -241,6 +238,15 @@ fn prepare<D: Device>(
     Ok((mac, rx, tx))
 }
 
+/// Who cuts long packets. Payload must not be read here, so without the card's checksum nobody does.
+fn segmentation(features: &Features, card: bool) -> Segmentation {
+    match (features.tx_checksum, card) {
+        (false, _) => Segmentation::None,
+        (true, true) => Segmentation::Card,
+        (true, false) => Segmentation::Driver,
+    }
+}
+
 fn check_ring_len(ring: &'static str, len: u32, features: &Features) -> Result<(), OpenError> {
     let max = features.ring_max;
     if (RING_LEN_MIN..=max).contains(&len) && len.is_multiple_of(RING_LEN_STEP) {
@@ -257,9 +263,10 @@ fn tx_ring<D: Device>(
 ) -> Result<TxRing<D::Doorbell>, OpenError> {
     let desc = DescArray::new(device.domain(), config.tx_ring)?;
     let headers = Pool::new(device.domain(), config.tx_ring, HEADER_LEN_MAX)?;
-    let offload = Offload::new(features.tx_checksum);
+    let offload = Offload::new(features, MTU + LINK_HEADER_LEN_MAX);
+    let odd_ends = features.tx_odd_ends_in_pcix && device.read(STATUS) & status::PCIX_MODE != 0;
     let bell = device.doorbell(TDT)?;
-    Ok(TxRing::new(desc, headers, offload, bell, MTU + LINK_HEADER_LEN_MAX))
+    Ok(TxRing::new(desc, headers, offload, odd_ends, bell))
 }
 
 fn rx_ring<D: Device>(
@@ -354,6 +361,8 @@ impl<D: Device> Nic for E1000<D> {
             rx_length_errors: rx.length_errors,
             rx_no_page: rx.no_page,
             tx_refused: tx.refused,
+            tx_cut_by_card: tx.cut_by_card,
+            tx_cut_by_driver: tx.cut_by_driver,
             doorbells: rx.doorbells + tx.doorbells,
             ..hardware
         }

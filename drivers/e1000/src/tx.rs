@@ -2,25 +2,32 @@
 //!
 //! Receives [`TxPacket`]s; hands on the [`ExtentId`]s of packets that the card has finished. Header
 //! bytes are copied into a small page that belongs to the slot; payload is named, not touched. The
-//! status of a descriptor is looked at only where this room asked for a report, in order.
+//! status of a descriptor is looked at only where this room asked for a report, in order. What a slot
+//! refers to is in [`slots`], packets that are to be cut are in [`long`].
+
+mod long;
+mod slots;
 
 use crate::desc::tx::{DD, DEXT, DTYP_DATA, EOP, IFCS, RS, TXSM};
-use crate::offload::{Offload, Piece};
+use crate::offload::pieces::{FIRST_LEN_MAX, LEN_MAX};
+use crate::offload::segment::Segmenter;
+use crate::offload::{FRAME_LEN_MIN, Offload, SENTINEL_LEN};
 use naio_device::Doorbell;
-use naio_dma::{DescArray, Page, Pool};
-use naio_nic::tx::{FRAGMENTS_MAX, HEADER_LEN_MAX};
-use naio_nic::{ExtentId, TxPacket};
+use naio_dma::{DescArray, Pool};
+use naio_nic::tx::HEADER_LEN_MAX;
+use naio_nic::{ExtentId, Fragment, TxPacket};
+use slots::{Slots, Written};
 use std::collections::VecDeque;
 
-/// Descriptors that one packet can need: context, header, fragments, padding.
-pub(crate) const DESC_PER_PACKET_MAX: u32 = FRAGMENTS_MAX as u32 + 3;
-/// Slots never filled: TDT == TDH means empty (8254x SDM 3.4).
-const SLOTS_KEPT_FREE: u32 = 2;
-/// A report is asked for at least every so many packets, and at the end of each batch.
-const PACKETS_PER_REPORT: u32 = 16;
-/// Shortest frame without FCS; shorter ones are padded here, because hardware padding is faulty on
-/// some parts and missing in QEMU (8254x fact sheet 3.8, item 10).
-pub(crate) const FRAME_LEN_MIN: usize = 60;
+/// Descriptors of a packet apart from its fragments: context, header, padding, and one more where a first
+/// fragment must be cut.
+const DESC_BESIDE_FRAGMENTS: u32 = 4;
+/// Descriptors of a packet of the common shape: a header, payload of two pages, now and then a context.
+pub(crate) const DESC_PER_PACKET: u32 = 4;
+/// A report is asked for at least every so many frames, and at the end of each batch.
+const FRAMES_PER_REPORT: u32 = 16;
+/// A descriptor of up to this is a sentinel itself (8254x fact sheet 5.3).
+const SINGLE_LEN_MAX: u64 = 8;
 
 /// What the transmit path counted; see [`naio_nic::Counters`].
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,6 +35,8 @@ pub(crate) struct TxCounters {
     pub(crate) frames: u64,
     pub(crate) bytes: u64,
     pub(crate) refused: u64,
+    pub(crate) cut_by_card: u64,
+    pub(crate) cut_by_driver: u64,
     pub(crate) doorbells: u64,
 }
 
@@ -35,67 +44,62 @@ pub(crate) struct TxCounters {
 struct Report {
     /// Its slot; everything up to here is finished when it is.
     slot: u32,
-    packets: u32,
+    frames: u32,
     bytes: u64,
 }
 
+/// What became of a packet.
+enum Taken {
+    /// It is in the ring, or refused.
+    Whole,
+    /// Its first segments are; the rest follows as the ring empties.
+    Begun(Segmenter),
+    /// There is no room for it.
+    No,
+}
+
 pub(crate) struct TxRing<B> {
-    desc: DescArray,
-    headers: Pool,
-    /// One header page for each slot.
-    header_pages: Vec<Page>,
-    /// What each slot refers to.
-    extents: Vec<Option<ExtentId>>,
-    /// Extents of refused packets, given back with the next reap.
-    refused: Vec<ExtentId>,
+    slots: Slots,
     offload: Offload,
     bell: B,
-    frame_len_max: usize,
-    /// Oldest slot not given back.
-    head: u32,
-    /// Next slot to fill.
-    tail: u32,
+    /// Extents of refused packets, given back with the next reap.
+    refused: Vec<ExtentId>,
+    /// How far `cut` has been cut, if that is not its end yet.
+    segmenter: Option<Segmenter>,
+    /// The packet whose first segments are in the ring.
+    cut: TxPacket,
     published: u32,
     /// Asked for and not yet seen; at most one for each slot.
     reports: VecDeque<Report>,
-    /// Packets and bytes since the last report was asked for.
+    /// Frames and bytes since the last report was asked for, and the last descriptor of them.
     open: (u32, u64),
+    last: Option<Written>,
     counters: TxCounters,
 }
 
 impl<B: Doorbell> TxRing<B> {
-    /// An empty ring. `headers` has at least one page of [`HEADER_LEN_MAX`] for each slot.
-    pub(crate) fn new(
-        desc: DescArray,
-        headers: Pool,
-        offload: Offload,
-        bell: B,
-        frame_len_max: usize,
-    ) -> Self {
+    /// An empty ring. `headers` has at least one page of [`HEADER_LEN_MAX`] for each slot. With `odd_ends` no
+    /// buffer ends in an even dword.
+    pub(crate) fn new(desc: DescArray, headers: Pool, offload: Offload, odd_ends: bool, bell: B) -> Self {
         debug_assert!(headers.page_len() >= HEADER_LEN_MAX);
         let count = desc.len() as usize;
-        let header_pages: Vec<Page> = std::iter::from_fn(|| headers.take()).take(count).collect();
-        debug_assert_eq!(header_pages.len(), count);
         TxRing {
-            desc,
-            headers,
-            header_pages,
-            extents: vec![None; count],
-            refused: Vec::new(),
+            slots: Slots::new(desc, headers, odd_ends),
             offload,
             bell,
-            frame_len_max,
-            head: 0,
-            tail: 0,
+            refused: Vec::new(),
+            segmenter: None,
+            cut: TxPacket::default(),
             published: 0,
             reports: VecDeque::with_capacity(count),
             open: (0, 0),
+            last: None,
             counters: TxCounters::default(),
         }
     }
 
     pub(crate) fn desc(&self) -> &DescArray {
-        &self.desc
+        &self.slots.desc
     }
 
     pub(crate) fn counters(&self) -> TxCounters {
@@ -106,152 +110,166 @@ impl<B: Doorbell> TxRing<B> {
         &self.bell
     }
 
-    /// Packets of any shape that surely fit.
+    /// Packets of the common shape that fit; none while one is being cut.
     pub(crate) fn room(&self) -> usize {
-        (self.free_slots() / DESC_PER_PACKET_MAX) as usize
+        if self.segmenter.is_some() { 0 } else { (self.slots.free() / DESC_PER_PACKET) as usize }
     }
 
     /// Takes packets from the front as long as there is room; returns how many.
     pub(crate) fn post(&mut self, packets: &mut Vec<TxPacket>) -> usize {
         let mut posted = 0;
-        let mut last_eop = None;
-        for packet in packets.iter() {
-            if self.free_slots() < DESC_PER_PACKET_MAX {
-                break;
+        self.go_on();
+        while self.segmenter.is_none()
+            && let Some(packet) = packets.get(posted)
+        {
+            let taken = if packet.mss.is_none() { self.post_frame(packet) } else { self.post_long(packet) };
+            match taken {
+                Taken::Whole => {}
+                Taken::Begun(segmenter) => {
+                    // It must not change any more, so it moves in here.
+                    std::mem::swap(&mut self.cut, &mut packets[posted]);
+                    self.segmenter = Some(segmenter);
+                }
+                Taken::No => break,
             }
             posted += 1;
-            let fits = (1..=self.frame_len_max).contains(&packet.len()) && packet.mss.is_none();
-            if !fits || !self.offload.can(packet) {
-                self.refuse(packet);
-                continue;
-            }
-            let report = self.open.0 + 1 >= PACKETS_PER_REPORT;
-            let eop = self.post_one(packet, report);
-            last_eop = (!report).then_some(eop);
         }
-        if let Some(eop) = last_eop {
-            self.ask_report(eop);
-        }
+        self.report_last();
         packets.drain(..posted);
         posted
     }
 
-    /// Gives back what the card has finished.
+    /// Gives back what the card has finished, and fills the room with what was begun.
     pub(crate) fn reap(&mut self, released: &mut Vec<ExtentId>) {
         released.append(&mut self.refused);
         while let Some(report) = self.reports.front() {
-            if self.desc.done(report.slot, DD).is_none() {
+            if self.slots.desc.done(report.slot, DD).is_none() {
                 break;
             }
-            let end = self.after(report.slot);
-            self.counters.frames += u64::from(report.packets);
+            self.counters.frames += u64::from(report.frames);
             self.counters.bytes += report.bytes;
+            self.slots.release(report.slot, released);
             self.reports.pop_front();
-            while self.head != end {
-                released.extend(self.extents[self.head as usize].take());
-                self.head = self.after(self.head);
-            }
+        }
+        if self.segmenter.is_some() {
+            self.go_on();
+            self.report_last();
         }
     }
 
     /// Tells the card about posted packets: one write for the batch.
     pub(crate) fn ring(&mut self) {
-        if self.published != self.tail {
-            self.published = self.tail;
+        let tail = self.slots.tail();
+        if self.published != tail {
+            self.published = tail;
             self.counters.doorbells += 1;
-            self.bell.ring(self.tail);
+            self.bell.ring(tail);
         }
     }
 
-    fn refuse(&mut self, packet: &TxPacket) {
+    fn refuse(&mut self, packet: &TxPacket) -> Taken {
         self.counters.refused += 1;
         self.refused.extend(packet.fragments.iter().map(|fragment| fragment.extent));
+        Taken::Whole
     }
 
-    /// Writes the descriptors of one packet; returns the slot of its last one and its bits.
-    fn post_one(&mut self, packet: &TxPacket, report: bool) -> Eop {
-        let popts = match packet.checksum {
-            None => 0,
-            Some(checksum) => {
-                if let Some((low, high)) = self.offload.context(checksum) {
-                    self.put(low, high, None);
-                }
-                TXSM
+    /// A packet that is one frame.
+    fn post_frame(&mut self, packet: &TxPacket) -> Taken {
+        let len = packet.len();
+        if !self.offload.can(packet, len) {
+            return self.refuse(packet);
+        }
+        let (free, fragments) = (self.slots.free(), packet.fragments.len() as u32);
+        // Counting exactly is for a ring that is nearly full.
+        let most = fragments * self.slots.pieces_max() + DESC_BESIDE_FRAGMENTS;
+        if free < most && free < self.needed_for_frame(packet, len) {
+            return Taken::No;
+        }
+        let mut command = DEXT | DTYP_DATA | IFCS;
+        if let Some(checksum) = packet.checksum {
+            if let Some((low, high)) = self.offload.context(checksum) {
+                self.slots.put(low, high, None);
             }
-        };
-        let command = DEXT | DTYP_DATA | IFCS | popts;
-        let padding = FRAME_LEN_MIN.saturating_sub(packet.len());
-        let inline_padding = if packet.fragments.is_empty() { padding } else { 0 };
-        let mut last = None;
+            command |= TXSM;
+        }
+        let first = self.slots.tail();
+        let mut last = self.put_frame(packet, len, command);
+        if self.offload.needs_sentinel() && last.slot == first {
+            last = self.put_sentinel(last, command);
+        }
+        self.close(last, 1, len as u64);
+        Taken::Whole
+    }
+
+    #[cold]
+    fn needed_for_frame(&self, packet: &TxPacket, len: usize) -> u32 {
+        let pieces = |fragment: &Fragment| self.slots.pieces(fragment.slice, LEN_MAX) as u32;
+        let fragments: u32 = packet.fragments.iter().map(pieces).sum();
+        let header = u32::from(!packet.header.is_empty());
+        let first = u32::from(packet.header.is_empty()) * self.slots.pieces_max();
+        // One more beside them: padding, or a sentinel.
+        let beside = u32::from(len < FRAME_LEN_MIN || self.offload.needs_sentinel());
+        fragments + header + first + beside + u32::from(packet.checksum.is_some())
+    }
+
+    /// The data descriptors of a frame; hands on the last.
+    fn put_frame(&mut self, packet: &TxPacket, len: usize, command: u64) -> Written {
+        let slots = &mut self.slots;
+        let padding = FRAME_LEN_MIN.saturating_sub(len);
+        let mut fragments = packet.fragments.as_slice();
+        // A packet has at least one byte, so at least one piece: this is overwritten.
+        let mut last = Written { slot: slots.tail(), low: 0, high: command };
         if !packet.header.is_empty() {
-            let piece = self.header_piece(&packet.header, inline_padding);
-            last = Some(self.put_data(piece, command, None));
+            let inline = if fragments.is_empty() { padding } else { 0 };
+            last = slots.put_header(&packet.header, inline, command, |_| ());
+        } else if let Some((Fragment { slice, extent }, rest)) = fragments.split_first()
+            && let Some((front, back)) = slice.split_at(FIRST_LEN_MAX).filter(|(_, back)| back.len() > 0)
+        {
+            slots.put_slice(front, command, None);
+            last = slots.put_slice(back, command, Some(*extent));
+            fragments = rest;
         }
-        for fragment in &packet.fragments {
-            let piece = Piece::of(fragment.slice);
-            last = Some(self.put_data(piece, command, Some(fragment.extent)));
+        for Fragment { slice, extent } in fragments {
+            last = slots.put_slice(*slice, command, Some(*extent));
         }
-        if padding > inline_padding {
-            let piece = self.header_piece(&[], padding);
-            last = Some(self.put_data(piece, command, None));
+        if padding > 0 && !packet.fragments.is_empty() {
+            last = slots.put_header(&[], padding, command, |_| ());
         }
-        // A packet has at least one byte, so at least one piece.
-        let (piece, slot) = last.unwrap_or((Piece::EMPTY, self.tail));
-        let eop = Eop { slot, low: piece.address, high: piece.word(command | EOP) };
-        self.desc.store(slot, eop.low, eop.high);
-        self.open.0 += 1;
-        self.open.1 += packet.len() as u64;
-        if report {
-            self.ask_report(eop);
+        last
+    }
+
+    /// The first single-descriptor packet after one that the card cut (8254x fact sheet 5.3).
+    fn put_sentinel(&mut self, only: Written, command: u64) -> Written {
+        self.offload.has_sentinel();
+        if only.high & crate::desc::tx::LEN <= SINGLE_LEN_MAX {
+            return only;
         }
-        eop
+        self.slots.cut_end(only, SENTINEL_LEN, command)
     }
 
-    /// Copies header bytes (and `padding` zeros) into the page of the slot that comes next.
-    fn header_piece(&mut self, bytes: &[u8], padding: usize) -> Piece {
-        let page = &mut self.header_pages[self.tail as usize];
-        let len = bytes.len() + padding;
-        let room = self.headers.bytes_mut(page);
-        room[..bytes.len()].copy_from_slice(bytes);
-        room[bytes.len()..len].fill(0);
-        // Header and padding fit: the page holds HEADER_LEN_MAX, padding is within 60 bytes in all.
-        self.headers.slice(page, 0..len).map_or(Piece::EMPTY, Piece::of)
+    /// Marks the last descriptor of what becomes `frames` frames of `bytes` bytes.
+    fn close(&mut self, mut last: Written, frames: u32, bytes: u64) {
+        self.open.0 += frames;
+        self.open.1 += bytes;
+        if self.open.0 >= FRAMES_PER_REPORT {
+            self.last = None;
+            self.ask_report(last, EOP | RS);
+        } else {
+            self.slots.amend(&mut last, EOP);
+            self.last = Some(last);
+        }
     }
 
-    fn put_data(&mut self, piece: Piece, command: u64, extent: Option<ExtentId>) -> (Piece, u32) {
-        let slot = self.put(piece.address, piece.word(command), extent);
-        (piece, slot)
+    /// The end of a batch: whatever was posted is reported.
+    fn report_last(&mut self) {
+        if let Some(last) = self.last.take() {
+            self.ask_report(last, RS);
+        }
     }
 
-    fn put(&mut self, low: u64, high: u64, extent: Option<ExtentId>) -> u32 {
-        let slot = self.tail;
-        self.desc.store(slot, low, high);
-        self.extents[slot as usize] = extent;
-        self.tail = self.after(slot);
-        slot
+    fn ask_report(&mut self, mut last: Written, bits: u64) {
+        self.slots.amend(&mut last, bits);
+        let (frames, bytes) = std::mem::take(&mut self.open);
+        self.reports.push_back(Report { slot: last.slot, frames, bytes });
     }
-
-    fn ask_report(&mut self, eop: Eop) {
-        self.desc.store(eop.slot, eop.low, eop.high | RS);
-        let (packets, bytes) = std::mem::take(&mut self.open);
-        self.reports.push_back(Report { slot: eop.slot, packets, bytes });
-    }
-
-    fn free_slots(&self) -> u32 {
-        let count = self.desc.len();
-        let used = if self.tail >= self.head { self.tail - self.head } else { self.tail + count - self.head };
-        (count - used).saturating_sub(SLOTS_KEPT_FREE)
-    }
-
-    fn after(&self, slot: u32) -> u32 {
-        if slot + 1 == self.desc.len() { 0 } else { slot + 1 }
-    }
-}
-
-/// The last descriptor of a packet, as written.
-#[derive(Clone, Copy)]
-struct Eop {
-    slot: u32,
-    low: u64,
-    high: u64,
 }

@@ -156,13 +156,6 @@ fn an_old_part_is_reset_by_its_own_recipe() {
     assert!(!trace.iter().any(|e| matches!(e, Event::Write(MANC | TADV | RADV | ITR, _))), "not there");
     let descending = [Event::Write(MTA + 508, 0), Event::Read(STATUS), Event::Write(MTA + 504, 0)];
     assert!(trace.windows(3).any(|w| w == descending), "82544 erratum");
-    drop(driver);
-
-    let (error, _) = fails(|device, card| {
-        device.identity.device = 0x100c;
-        card.lock().lies.status = status::PCIX_MODE;
-    });
-    assert!(matches!(error, OpenError::Part(_)), "would corrupt what it sends: {error}");
 }
 
 #[test]

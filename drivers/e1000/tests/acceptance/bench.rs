@@ -226,7 +226,11 @@ pub(crate) const MEMORY_LEN: usize = 1 << 16;
 
 impl Memory {
     pub(crate) fn new(domain: &Domain) -> Memory {
-        let mut buffer = Buffer::allocate(domain, 1, MEMORY_LEN).expect("memory").pop().expect("one");
+        Memory::of(domain, MEMORY_LEN)
+    }
+
+    pub(crate) fn of(domain: &Domain, len: usize) -> Memory {
+        let mut buffer = Buffer::allocate(domain, 1, len).expect("memory").pop().expect("one");
         fastrand::Rng::with_seed(5).fill(&mut buffer);
         Memory { buffer, next_extent: 0 }
     }
@@ -259,7 +263,7 @@ impl Memory {
     }
 
     pub(crate) fn random_fragment(&mut self, random: &mut fastrand::Rng, len: usize) -> Fragment {
-        self.fragment(random.usize(..MEMORY_LEN - len), len)
+        self.fragment(random.usize(..self.buffer.len() - len), len)
     }
 }
 

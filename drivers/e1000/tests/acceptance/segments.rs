@@ -4,7 +4,7 @@
 use crate::bench::{Bench, CLAIMED, Memory, PEER, PROFILES, inline, of_profile, rings};
 use naio_e1000_model::Options;
 use naio_nic::tx::{FRAGMENTS_MAX, HEADER_LEN_MAX, TxProtocol};
-use naio_nic::{Nic, TxChecksum, TxPacket};
+use naio_nic::{TxChecksum, TxPacket};
 use naio_testkit::{Segment, Udp, seeds, sum};
 
 /// Longest frame the driver sends: 1500 bytes of IP, Ethernet header, one VLAN tag.
@@ -86,10 +86,7 @@ fn exchange(bench: &mut Bench, batch: Vec<Wanted>, what: &str) {
         packets.iter().flat_map(|p| p.fragments.iter().map(|fragment| fragment.extent.0)).collect();
     let (mut sent, mut released) = (Vec::new(), Vec::new());
     while !packets.is_empty() {
-        let room = bench.nic.tx_room();
-        let offered = packets.len();
-        let taken = bench.post(&mut packets);
-        assert!(taken >= room.min(offered), "{what}: room for {room}, {taken} of {offered} taken");
+        assert!(bench.post(&mut packets) > 0, "{what}: an empty ring takes any packet");
         sent.extend(bench.sent());
         released.extend(bench.released());
     }

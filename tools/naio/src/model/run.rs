@@ -94,6 +94,8 @@ fn driver(traffic: &mut Traffic) {
         ("dropped: lengths that make no sense", nic.rx_length_errors),
         ("dropped: no spare page", nic.rx_no_page),
         ("refused to send", nic.tx_refused),
+        ("long packets left to the card to cut", nic.tx_cut_by_card),
+        ("long packets cut by the driver", nic.tx_cut_by_driver),
         ("missed by the card (MPC)", nic.hw_missed),
         ("arrived without a descriptor (RNBC)", nic.hw_no_buffer),
         ("receive errors of the card", nic.hw_rx_errors),

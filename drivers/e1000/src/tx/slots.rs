@@ -1,0 +1,162 @@
+//! The slots of the transmit ring: which are free, what each refers to.
+//!
+//! Receives header bytes, pieces of payload and ready-made words and writes descriptors; hands on the extents of
+//! slots that the card is done with. It knows nothing of packets, offloads or reports.
+
+use crate::offload::pieces::{LEN_MAX, Piece, Pieces, ends_evenly};
+use naio_dma::{DescArray, DmaSlice, Page, Pool};
+use naio_nic::ExtentId;
+
+/// Slots never filled: TDT == TDH means empty (8254x SDM 3.4).
+const SLOTS_KEPT_FREE: u32 = 2;
+
+/// A data descriptor as written: the last of a packet gets its closing bits later.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Written {
+    pub(crate) slot: u32,
+    pub(crate) low: u64,
+    pub(crate) high: u64,
+}
+
+pub(crate) struct Slots {
+    pub(crate) desc: DescArray,
+    headers: Pool,
+    /// One header page for each slot.
+    header_pages: Vec<Page>,
+    /// What each slot refers to.
+    extents: Vec<Option<ExtentId>>,
+    /// Pieces must not end in an even dword (82544 in PCI-X mode).
+    odd_ends: bool,
+    /// Oldest slot not given back.
+    head: u32,
+    /// Next slot to fill.
+    tail: u32,
+}
+
+impl Slots {
+    /// An empty ring. `headers` has at least one page for each slot.
+    pub(crate) fn new(desc: DescArray, headers: Pool, odd_ends: bool) -> Slots {
+        let count = desc.len() as usize;
+        let header_pages: Vec<Page> = std::iter::from_fn(|| headers.take()).take(count).collect();
+        debug_assert_eq!(header_pages.len(), count);
+        Slots { desc, headers, header_pages, extents: vec![None; count], odd_ends, head: 0, tail: 0 }
+    }
+
+    /// Next slot to fill.
+    pub(crate) fn tail(&self) -> u32 {
+        self.tail
+    }
+
+    /// Slots that may be filled now.
+    #[inline]
+    pub(crate) fn free(&self) -> u32 {
+        let count = self.desc.len();
+        let used = if self.tail >= self.head { self.tail - self.head } else { self.tail + count - self.head };
+        (count - used).saturating_sub(SLOTS_KEPT_FREE)
+    }
+
+    /// Slots that may be filled when the ring is empty.
+    pub(crate) fn capacity(&self) -> u32 {
+        self.desc.len().saturating_sub(SLOTS_KEPT_FREE)
+    }
+
+    /// Most pieces of one fragment of a frame: it crosses at most one multiple of 64 KB.
+    #[inline]
+    pub(crate) fn pieces_max(&self) -> u32 {
+        if self.odd_ends { 3 } else { 2 }
+    }
+
+    /// How many pieces no longer than `len_max` a stretch makes.
+    pub(crate) fn pieces(&self, slice: DmaSlice, len_max: u32) -> usize {
+        Pieces::new(Piece::of(slice), len_max, self.odd_ends).count()
+    }
+
+    /// Writes a descriptor.
+    #[inline]
+    pub(crate) fn put(&mut self, low: u64, high: u64, extent: Option<ExtentId>) -> Written {
+        let slot = self.tail;
+        self.desc.store(slot, low, high);
+        self.extents[slot as usize] = extent;
+        self.tail = self.after(slot);
+        Written { slot, low, high }
+    }
+
+    /// Names a stretch of payload, in as many descriptors as it takes; the extent goes with the last.
+    #[inline]
+    pub(crate) fn put_slice(&mut self, slice: DmaSlice, command: u64, extent: Option<ExtentId>) -> Written {
+        let piece = Piece::of(slice);
+        if piece.is_whole(LEN_MAX) && !self.odd_ends {
+            return self.put(piece.address, piece.word(command), extent);
+        }
+        self.put_pieces(slice, LEN_MAX, command, extent)
+    }
+
+    /// The same with pieces no longer than `len_max`.
+    pub(crate) fn put_pieces(
+        &mut self,
+        slice: DmaSlice,
+        len_max: u32,
+        command: u64,
+        extent: Option<ExtentId>,
+    ) -> Written {
+        let mut written = Written { slot: self.tail, low: 0, high: command };
+        for piece in Pieces::new(Piece::of(slice), len_max, self.odd_ends) {
+            written = self.put(piece.address, piece.word(command), None);
+        }
+        self.extents[written.slot as usize] = extent;
+        written
+    }
+
+    /// Copies header bytes (and `padding` zeros) into the page of the next slot, lets `change` have the copy, and
+    /// names it. Header and padding fit: a page holds the longest header, padding is within 60 bytes in all.
+    #[inline]
+    pub(crate) fn put_header(
+        &mut self,
+        bytes: &[u8],
+        padding: usize,
+        command: u64,
+        change: impl FnOnce(&mut [u8]),
+    ) -> Written {
+        let page = &mut self.header_pages[self.tail as usize];
+        let len = bytes.len() + padding;
+        // Pages lie on multiples of their length, so the offset alone says which dword is the last.
+        let at = if self.odd_ends && ends_evenly(0, len as u32) { 4 } else { 0 };
+        let room = self.headers.bytes_mut(page);
+        let (header, rest) = room[at..at + len].split_at_mut(bytes.len());
+        header.copy_from_slice(bytes);
+        rest.fill(0);
+        change(header);
+        let piece = self.headers.slice(page, at..at + len).map_or(Piece::EMPTY, Piece::of);
+        self.put(piece.address, piece.word(command), None)
+    }
+
+    /// Cuts the last `len` bytes of a descriptor off into one of their own; `command` is that of the packet.
+    pub(crate) fn cut_end(&mut self, written: Written, len: u32, command: u64) -> Written {
+        let cut = u64::from(len);
+        let body = (written.high & crate::desc::tx::LEN).saturating_sub(cut);
+        self.desc.store(written.slot, written.low, body | command);
+        let extent = self.extents[written.slot as usize].take();
+        self.put(written.low + body, cut | command, extent)
+    }
+
+    /// Writes a descriptor again, with more bits.
+    #[inline]
+    pub(crate) fn amend(&self, written: &mut Written, bits: u64) {
+        written.high |= bits;
+        self.desc.store(written.slot, written.low, written.high);
+    }
+
+    /// The card is done with everything up to and with `slot`.
+    pub(crate) fn release(&mut self, slot: u32, released: &mut Vec<ExtentId>) {
+        let end = self.after(slot);
+        while self.head != end {
+            released.extend(self.extents[self.head as usize].take());
+            self.head = self.after(self.head);
+        }
+    }
+
+    #[inline]
+    fn after(&self, slot: u32) -> u32 {
+        if slot + 1 == self.desc.len() { 0 } else { slot + 1 }
+    }
+}
