@@ -17,6 +17,8 @@ pub struct Census {
     pub tombstones: usize,
     /// Transmit pages that packets on their way refer to.
     pub lent_pages: usize,
+    /// Stretches of users' memory that are not theirs again.
+    pub stretches: usize,
     /// Listeners.
     pub listeners: usize,
     /// UDP sockets.
@@ -40,6 +42,7 @@ impl Stack {
             timers: self.wheel.armed(),
             tombstones: self.tombstones.len(),
             lent_pages: self.outbox.extents.lent(),
+            stretches: self.outbox.extents.stretches(),
             listeners: self.listeners.len(),
             udp_sockets: self.udp.len(),
             reassemblies: self.fragments.len(),

@@ -86,6 +86,9 @@ pub struct Config {
     pub replies_max: usize,
     /// Packets that one connection sends before the next one has its turn.
     pub egress_per_visit: usize,
+    /// Bytes that one connection sends before the next one has its turn: a long packet counts as its bytes. What it
+    /// sends beyond that (the last packet is not split) is taken off its next turn.
+    pub egress_bytes_per_visit: usize,
     /// Options of accepted sockets.
     pub accepted: SocketOptions,
 }
@@ -127,6 +130,7 @@ impl Config {
             errors_per_s: 100,
             replies_max: 256,
             egress_per_visit: 64,
+            egress_bytes_per_visit: 96 << 10,
             accepted: SocketOptions::default(),
         }
     }
@@ -150,7 +154,10 @@ impl Config {
             return Err(ConfigError::NoPages);
         }
         let sockets_max = 1..=crate::slab::COUNT_MAX;
-        if !sockets_max.contains(&self.sockets_max) || self.neighbors_max == 0 || self.egress_per_visit == 0 {
+        if !sockets_max.contains(&self.sockets_max) || self.neighbors_max == 0 {
+            return Err(ConfigError::Limit);
+        }
+        if self.egress_per_visit == 0 || self.egress_bytes_per_visit == 0 {
             return Err(ConfigError::Limit);
         }
         if self.routes.len() > ROUTES_MAX {

@@ -10,6 +10,7 @@ use crate::flow::Flow;
 use crate::segment::PureAck;
 use crate::status::Failure;
 use smoltcp::iface::Interface;
+use smoltcp::phy::DeviceCapabilities;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Bytes of a packet that the log shows: headers with all options.
@@ -27,7 +28,8 @@ impl Stack {
     pub(crate) fn broken(&mut self, index: u32, packet: &[u8]) {
         self.counters.flows_broken += 1;
         // Shared by all connections: a new one, since nobody knows what the old one is like.
-        self.iface = self.fresh_interface();
+        self.iface = self.fresh_interface(&self.caps);
+        self.wide = self.fresh_interface(&self.wide_caps);
         self.paths.clear();
         let full = self.replies_are_full();
         let Some(flow) = self.flows.at_mut(index) else { return };
@@ -50,9 +52,9 @@ impl Stack {
     }
 
     /// As the one at the start, with the addresses of now.
-    fn fresh_interface(&self) -> Interface {
+    fn fresh_interface(&self, caps: &DeviceCapabilities) -> Interface {
         let seed = self.key.prf(&[self.now.as_micros()]);
-        let mut iface = crate::interface(&self.caps, None, seed);
+        let mut iface = crate::interface(caps, None, seed);
         crate::set_addresses(&mut iface, self.addresses());
         iface
     }

@@ -185,10 +185,12 @@ impl Stack {
         let mut iface = self.interface(key.local().0, secret::seed_for(isn));
         self.deliver(index, syn.bytes(), Some(&mut iface));
         let unresolved = self.counters.tx_unresolved;
-        let (now, mut unsent) = (self.now, Vec::new());
+        let (now, mtu, mut unsent) = (self.now, self.outbox.mtu(), Vec::new());
         let Some(flow) = self.flows.at_mut(index) else { return };
         flow.peer = Peer { mss, ..Peer::default() };
         flow.acked = Some(peer_isn.wrapping_add(1));
+        let emitted = flow.emitted();
+        let (set, source) = flow.parts(mtu);
         let mut port = Port {
             received: None,
             packets: &mut unsent,
@@ -196,9 +198,10 @@ impl Stack {
             counters: &mut self.counters,
             caps: &self.caps,
             to: None,
-            emitted: flow.emitted(),
+            source,
+            emitted,
         };
-        let _ = iface.poll_egress(crate::flow::instant(now), &mut port, &mut flow.set);
+        let _ = iface.poll_egress(crate::flow::instant(now), &mut port, set);
         let emitted = port.emitted;
         flow.note(now, emitted);
         self.counters.tx_unresolved = unresolved;

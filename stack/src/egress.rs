@@ -14,7 +14,7 @@ use crate::ether;
 use crate::flow::{Owner, instant, time};
 use crate::neighbor::Resolution;
 use crate::pmtu;
-use crate::port::Port;
+use crate::port::{Emitted, Port};
 use crate::segment::PureAck;
 use crate::status::Failure;
 use naio_nic::{ExtentId, Mac, TxPacket};
@@ -26,6 +26,8 @@ use std::time::Duration;
 
 /// How long smoltcp stays in TIME-WAIT (its `CLOSE_DELAY`), for sockets whose users keep them.
 const TIME_WAIT: Duration = Duration::from_secs(10);
+/// Transmit pages that one long packet may take.
+const CUT_PAGES_MAX: usize = 8;
 /// How often a connection that has to wait for something outside is looked at.
 const RECHECK: Duration = Duration::from_secs(1);
 
@@ -128,10 +130,11 @@ impl Stack {
     /// Lets smoltcp send what it wants to send, boundedly (guard d), and arms the timer.
     fn emit(&mut self, index: u32, end: usize, out: &mut Vec<TxPacket>) {
         let now = self.now;
-        let at = instant(now);
-        self.prepare_path(index);
+        let is_wide = self.may_be_cut(index);
+        if !is_wide {
+            self.prepare_path(index);
+        }
         let Some(flow) = self.flows.at_mut(index) else { return };
-        let iface = pmtu::interface(&mut self.paths, &mut self.iface, flow.path_mtu);
         if flow.state() == State::TimeWait
             && flow.owner == Owner::User
             && flow.socket().recv_queue() > 0
@@ -141,24 +144,10 @@ impl Stack {
             self.wheel.set(index, Some(now.after(RECHECK)));
             return;
         }
-        let mut port = Port {
-            received: None,
-            packets: out,
-            outbox: &mut self.outbox,
-            counters: &mut self.counters,
-            caps: &self.caps,
-            to: flow.mac,
-            emitted: flow.emitted(),
+        let Some((done, emitted)) = self.emit_some(index, is_wide, end, out) else {
+            return self.broken(index, &[]);
         };
-        let bound = end.min(port.packets.len() + self.config.egress_per_visit);
-        let mut done = false;
-        while !done && port.packets.len() < bound && port.outbox.extents.idle() > 0 {
-            let Some(result) = contained(|| iface.poll_egress(at, &mut port, &mut flow.set)) else {
-                return self.broken(index, &[]);
-            };
-            done = result == PollResult::None;
-        }
-        let emitted = port.emitted;
+        let Some(flow) = self.flows.at_mut(index) else { return };
         flow.note(now, emitted);
         if done {
             flow.observe_congestion_window(emitted);
@@ -178,7 +167,62 @@ impl Stack {
             self.mark_dirty(index);
             return;
         }
-        let Some(mut due) = contained(|| self.iface.poll_at(at, &flow.set).map(time)) else {
+        self.plan(index, is_wide);
+    }
+
+    /// As much as the connection's turn is worth: deficit round-robin, so that one that sends long packets gets no more
+    /// of the wire than one that sends short ones. Whether that was all, and what it was; `None` if smoltcp panicked.
+    #[inline]
+    fn emit_some(
+        &mut self,
+        index: u32,
+        is_wide: bool,
+        end: usize,
+        out: &mut Vec<TxPacket>,
+    ) -> Option<(bool, Emitted)> {
+        let at = instant(self.now);
+        let mtu = self.outbox.mtu();
+        let flow = self.flows.at_mut(index)?;
+        let iface = match is_wide {
+            true => &mut self.wide,
+            false => pmtu::interface(&mut self.paths, &mut self.iface, flow.path_mtu),
+        };
+        // What it sent too much the last time is taken off.
+        let quantum = self.config.egress_bytes_per_visit.saturating_sub(flow.overdrawn).max(1);
+        let (to, emitted) = (flow.mac, flow.emitted());
+        let (set, source) = flow.parts(mtu);
+        let mut port = Port {
+            received: None,
+            packets: out,
+            outbox: &mut self.outbox,
+            counters: &mut self.counters,
+            caps: &self.caps,
+            to,
+            source,
+            emitted,
+        };
+        let bound = end.min(port.packets.len() + self.config.egress_per_visit);
+        let mut done = false;
+        while !done
+            && port.packets.len() < bound
+            && (port.emitted.bytes as usize) < quantum
+            && port.outbox.extents.idle() > 0
+        {
+            done = contained(|| iface.poll_egress(at, &mut port, set))? == PollResult::None;
+        }
+        let emitted = port.emitted;
+        flow.overdrawn = if done { 0 } else { (emitted.bytes as usize).saturating_sub(quantum) };
+        Some((done, emitted))
+    }
+
+    /// When the connection wants to be looked at again, though nothing is heard.
+    fn plan(&mut self, index: u32, is_wide: bool) {
+        let now = self.now;
+        let at = instant(now);
+        let Some(flow) = self.flows.at(index) else { return };
+        // The same one that it was emitted with: when smoltcp sends depends on the segment size.
+        let iface = if is_wide { &mut self.wide } else { &mut self.iface };
+        let Some(mut due) = contained(|| iface.poll_at(at, &flow.set).map(time)) else {
             return self.broken(index, &[]);
         };
         if due.is_none() && flow.is_outstanding() {
@@ -196,6 +240,17 @@ impl Stack {
         let due = ends.into_iter().flatten().min();
         // "Now" again, though it has nothing to send: a moment later, never in a tight loop.
         self.wheel.set(index, due.map(|due| due.max(now)));
+    }
+
+    /// Whether smoltcp may emit segments longer than the peer takes: somebody below cuts them, and what has to be
+    /// copied for one fits into a few pages. Not before the handshake is over: a SYN says our real segment size.
+    fn may_be_cut(&self, index: u32) -> bool {
+        let Some(flow) = self.flows.at(index) else { return false };
+        let is_v4 = flow.key.is_some_and(|key| key.remote().0.is_ipv4());
+        let extents = &self.outbox.extents;
+        let pages = flow.stream.pages(extents.page_len());
+        let is_handshake = matches!(flow.state(), State::SynSent | State::SynReceived);
+        self.outbox.cuts(is_v4) && !is_handshake && pages <= extents.idle().min(CUT_PAGES_MAX)
     }
 
     /// Guard (m): if the peer's window closes while smoltcp's retransmission timer runs, the timeout

@@ -5,14 +5,18 @@
 
 use crate::datagram::NetworkError;
 use crate::demux::FlowKey;
+use crate::emission::Source;
+use crate::extent::Extents;
 use crate::info::Meter;
-use crate::ipv4::{SYN, Tcp};
+use crate::ipv4::{self, SYN, Tcp};
+use crate::ipv6;
 use crate::options::TcpOptions;
 use crate::peer::Peer;
 use crate::port::Emitted;
 use crate::recovery::Recovery;
 use crate::secret;
-use crate::status::{Failure, Phase, SocketOptions, SocketStatus};
+use crate::status::{Failure, Phase, SendError, SocketOptions, SocketStatus};
+use crate::stream::Stream;
 use naio_nic::Mac;
 use naio_sys::clock::Time;
 use smoltcp::iface::{SocketHandle, SocketSet, SocketStorage};
@@ -83,6 +87,10 @@ pub(crate) struct Flow {
     pub(crate) consumed: u64,
     /// Bytes that the user has sent.
     pub(crate) enqueued: u64,
+    /// Bytes that it sent beyond its last turn's worth.
+    pub(crate) overdrawn: usize,
+    /// Where what is sent lies, until it is acknowledged.
+    pub(crate) stream: Stream,
     /// Bytes received by the user since our last segment told the peer about the window.
     pub(crate) unannounced: usize,
     /// The last acknowledgment number we sent (the peer's first sequence number at first).
@@ -152,6 +160,8 @@ impl Flow {
             recovery: Recovery::default(),
             consumed: 0,
             enqueued: 0,
+            overdrawn: 0,
+            stream: Stream::default(),
             unannounced: 0,
             acked: None,
             received_at_ack: 0,
@@ -216,6 +226,23 @@ impl Flow {
         Emitted { end: self.sent_end, ..Emitted::default() }
     }
 
+    /// The set, and beside it where the payload of what it emits comes from. `mtu` is the card's.
+    #[inline]
+    pub(crate) fn parts(&mut self, mtu: usize) -> (&mut SocketSet<'static>, Source<'_>) {
+        let acknowledged = self.acknowledged();
+        let is_v6 = self.key.is_some_and(|key| key.remote().0.is_ipv6());
+        let headers = if is_v6 { ipv6::HEADER_LEN } else { ipv4::HEADER_LEN } + ipv4::TCP_HEADER_LEN;
+        let mtu = self.path_mtu.map_or(mtu, usize::from);
+        let ours = u16::try_from(mtu.saturating_sub(headers)).unwrap_or(u16::MAX);
+        let source = Source {
+            stream: &self.stream,
+            una: self.snd_una().unwrap_or(0),
+            acknowledged,
+            mss: self.peer.mss.min(ours),
+        };
+        (&mut self.set, source)
+    }
+
     /// What a visit has emitted. Every segment tells the peer the window of this moment.
     #[inline]
     pub(crate) fn note(&mut self, now: Time, emitted: Emitted) {
@@ -261,6 +288,46 @@ impl Flow {
     /// SND.UNA as long as our FIN is not acknowledged; `None` before our SYN.
     pub(crate) fn snd_una(&self) -> Option<u32> {
         Some(self.sent_start?.wrapping_add(self.acknowledged() as u32))
+    }
+
+    /// Bytes that the send ring has room for; none before the connection is established.
+    pub(crate) fn send_room(&self) -> Result<usize, SendError> {
+        if let Some(failure) = self.failure {
+            return Err(failure.into());
+        }
+        if !self.bound {
+            return Err(if self.key.is_some() { SendError::Shutdown } else { SendError::NotConnected });
+        }
+        let socket = self.socket();
+        match socket.state() {
+            _ if self.unsent => Ok(0),
+            State::SynSent | State::SynReceived => Ok(0),
+            // The only states left in which nothing may be sent are those after our FIN.
+            _ if !socket.may_send() => Err(SendError::Shutdown),
+            _ => Ok(socket.send_capacity() - socket.send_queue()),
+        }
+    }
+
+    /// Tells smoltcp that there are `bytes` more to send; at most as many as its ring has room for.
+    pub(crate) fn enqueue(&mut self, bytes: usize) {
+        let mut left = bytes;
+        // Room that wraps around the end of the ring comes in two parts.
+        for _ in 0..2 {
+            let taken = self.socket_mut().send(|ring| {
+                let taken = ring.len().min(left);
+                (taken, taken)
+            });
+            left -= taken.unwrap_or(0);
+        }
+        debug_assert_eq!(left, 0, "the caller has looked at the room");
+        self.enqueued += bytes as u64;
+    }
+
+    /// What is acknowledged need not be kept any longer.
+    #[inline]
+    pub(crate) fn forget_acknowledged(&mut self, extents: &mut Extents) {
+        let acknowledged = self.acknowledged();
+        self.stream.acknowledge(extents, acknowledged);
     }
 
     /// Bytes that the peer has acknowledged.

@@ -9,7 +9,7 @@ use naio_dma::{Domain, Pool};
 use naio_nic::{Caps, Mac};
 use naio_sys::clock::Time;
 use naio_testkit::Segment;
-use smoltcp::iface::{Config, Interface};
+use smoltcp::iface::{Config, Interface, SocketSet};
 use smoltcp::phy::{Device, DeviceCapabilities};
 use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
 
@@ -55,6 +55,7 @@ impl Bare {
         let mut bare = Bare { iface, caps, outbox, counters, flow, now_us: 1_000, lseq: 0 };
         bare.egress();
         bare.lseq = bare.flow.sent_end.expect("a SYN");
+        bare.flow.peer.mss = 1460;
         bare.feed(&bare.segment().seq(PEER_ISN).syn(1460, Some(7)));
         bare
     }
@@ -67,9 +68,11 @@ impl Bare {
     fn poll<R>(
         &mut self,
         received: Option<&[u8]>,
-        act: impl FnOnce(&mut Interface, &mut Port<'_>, &mut Flow) -> R,
+        act: impl FnOnce(&mut Interface, &mut Port<'_>, &mut SocketSet<'static>) -> R,
     ) -> (R, Emitted, usize) {
         let mut packets = Vec::new();
+        let emitted = self.flow.emitted();
+        let (set, source) = self.flow.parts(1500);
         let mut port = Port {
             received,
             packets: &mut packets,
@@ -77,9 +80,10 @@ impl Bare {
             counters: &mut self.counters,
             caps: &self.caps,
             to: Some(Mac([4; 6])),
-            emitted: self.flow.emitted(),
+            source,
+            emitted,
         };
-        let result = act(&mut self.iface, &mut port, &mut self.flow);
+        let result = act(&mut self.iface, &mut port, set);
         let emitted = port.emitted;
         self.flow.note(Time::ZERO, emitted);
         (result, emitted, packets.len())
@@ -88,15 +92,18 @@ impl Bare {
     fn feed(&mut self, segment: &Segment) {
         let frame = segment.ethernet([2; 6], [4; 6]);
         let at = instant(Time::from_micros(self.now_us));
-        self.poll(Some(&frame[14..]), |iface, port, flow| iface.poll_ingress_single(at, port, &mut flow.set));
+        self.poll(Some(&frame[14..]), |iface, port, set| iface.poll_ingress_single(at, port, set));
     }
 
     /// Packets that left.
     fn egress(&mut self) -> usize {
         let at = instant(Time::from_micros(self.now_us));
-        self.poll(None, |iface, port, flow| {
-            while iface.poll_egress(at, port, &mut flow.set) != smoltcp::iface::PollResult::None {}
-        })
+        self.poll(
+            None,
+            |iface, port, set| {
+                while iface.poll_egress(at, port, set) != smoltcp::iface::PollResult::None {}
+            },
+        )
         .2
     }
 
@@ -202,7 +209,8 @@ impl Device for Refusing<'_> {
 fn fast_retransmit() -> Bare {
     let mut bare = Bare::connected(RingLen::at_least(65_535), 2);
     bare.feed(&bare.segment().window(1_000));
-    bare.flow.socket_mut().send_slice(&[1; 1_000]).expect("connected");
+    bare.flow.stream.push_copy(&[1; 1_000]);
+    bare.flow.enqueue(1_000);
     assert_eq!(bare.egress(), 1);
     for _ in 0..4 {
         bare.feed(&bare.segment().window(1_000));

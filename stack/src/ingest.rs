@@ -199,23 +199,28 @@ impl Stack {
     pub(crate) fn deliver(&mut self, index: u32, packet: &[u8], iface: Option<&mut Interface>) {
         let full = self.replies_are_full();
         let unresolved = self.counters.tx_unresolved;
+        let mtu = self.outbox.mtu();
         let Some(flow) = self.flows.at_mut(index) else { return };
+        let (to, emitted) = (if full { None } else { flow.mac }, flow.emitted());
+        let (set, source) = flow.parts(mtu);
         let mut port = Port {
             received: Some(packet),
             packets: &mut self.replies,
             outbox: &mut self.outbox,
             counters: &mut self.counters,
             caps: &self.caps,
-            to: if full { None } else { flow.mac },
-            emitted: flow.emitted(),
+            to,
+            source,
+            emitted,
         };
         let iface = iface.unwrap_or(&mut self.iface);
         let at = instant(self.now);
-        if contained(|| iface.poll_ingress_single(at, &mut port, &mut flow.set)).is_none() {
+        if contained(|| iface.poll_ingress_single(at, &mut port, set)).is_none() {
             return self.broken(index, packet);
         }
         let emitted = port.emitted;
         flow.note(self.now, emitted);
+        flow.forget_acknowledged(&mut self.outbox.extents);
         if full {
             // It is not the station that was missing.
             let lost = self.counters.tx_unresolved - unresolved;

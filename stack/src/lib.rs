@@ -35,6 +35,7 @@ mod dhcp;
 mod dns;
 mod early;
 mod egress;
+mod emission;
 mod ether;
 mod extent;
 mod flow;
@@ -72,6 +73,7 @@ mod slab;
 mod socket;
 mod starved;
 mod status;
+mod stream;
 mod timers;
 mod tombstone;
 mod udp;
@@ -82,6 +84,7 @@ pub use counters::Counters;
 pub use datagram::{BindError, DATAGRAM_COST, Datagram, NetworkError, UdpError, UdpId, UdpSendError};
 pub use dhcp::Lease;
 pub use dns::{Lookup, LookupError, QueryId, Resolution, ResolveError};
+pub use extent::Released;
 pub use info::ConnectionInfo;
 pub use multicast::GroupError;
 pub use options::{Congestion, TcpOptions};
@@ -111,9 +114,12 @@ pub struct Stack {
     key: hash::Key,
     now: Time,
     iface: Interface,
+    /// For connections whose segments may be cut below.
+    wide: Interface,
     /// For connections whose path is narrower.
     paths: pmtu::Paths,
     caps: DeviceCapabilities,
+    wide_caps: DeviceCapabilities,
     flows: slab::Slab<flow::Flow>,
     demux: demux::Demux,
     tombstones: tombstone::Tombstones,
@@ -174,8 +180,11 @@ impl Stack {
         let ipv6 = config.ipv6.as_ref();
         let autoconf =
             ipv6.map(|ipv6| autoconf::Autoconf::new(ipv6, &config.routes, caps.mac, key)).transpose()?;
+        let outbox = outbox::Outbox::new(extent::Extents::new(tx_pool), caps, mtu);
+        let wide = port::wide_capabilities(mtu, outbox.cuts(true), outbox.cuts(false));
         let mut stack = Stack {
             iface: interface(&device, Some(route.address().into()).filter(|_| route.has_address()), seed),
+            wide: interface(&wide, Some(route.address().into()).filter(|_| route.has_address()), seed),
             paths: pmtu::Paths::default(),
             flows: slab::Slab::new(config.sockets_max),
             demux: demux::Demux::new(key),
@@ -191,7 +200,8 @@ impl Stack {
             fragments: fragment::Fragments::new(&config),
             udp: udp::Udp::new(config.udp_sockets_max, key),
             posted: post::Posted::default(),
-            outbox: outbox::Outbox::new(extent::Extents::new(tx_pool), caps, mtu),
+            wide_caps: wide,
+            outbox,
             wheel: timers::Wheel::new(now),
             replies: Vec::with_capacity(config.replies_max),
             dirty: VecDeque::new(),

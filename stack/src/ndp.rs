@@ -255,6 +255,7 @@ impl Stack {
     pub(crate) fn addresses_changed(&mut self) {
         let ours = self.addresses();
         crate::set_addresses(&mut self.iface, ours.iter().copied());
+        crate::set_addresses(&mut self.wide, ours.iter().copied());
         self.paths.clear();
         let orphans: Vec<u32> = self
             .flows

@@ -14,11 +14,18 @@ use naio_nic::tx::{HEADER_LEN_MAX, TxProtocol};
 use naio_nic::{Caps, Mac, TxChecksum, TxPacket};
 
 /// First byte of the IP header in a frame.
-const IP_START: usize = ether::HEADER_LEN;
+pub(crate) const IP_START: usize = ether::HEADER_LEN;
 
 /// The checksums that the card completes.
 #[derive(Clone, Copy)]
 struct Offload {
+    ipv4: bool,
+    ipv6: bool,
+}
+
+/// Whether somebody below cuts long packets.
+#[derive(Clone, Copy)]
+struct Cuts {
     ipv4: bool,
     ipv6: bool,
 }
@@ -28,15 +35,33 @@ pub(crate) struct Outbox {
     pub(crate) mac: Mac,
     mtu: usize,
     offload: Offload,
-    /// Receives packets that go nowhere.
-    scratch: Vec<u8>,
+    cuts: Cuts,
+    /// Receives packets that go nowhere, and those of which only the headers matter.
+    pub(crate) scratch: Vec<u8>,
 }
 
 impl Outbox {
     pub(crate) fn new(extents: Extents, caps: &Caps, mtu: usize) -> Outbox {
         let scratch = vec![0; ether::HEADER_LEN + mtu];
         let offload = Offload { ipv4: caps.tx_checksum_ipv4, ipv6: caps.tx_checksum_ipv6 };
-        Outbox { extents, mac: caps.mac, mtu, offload, scratch }
+        // Without the checksums nobody may cut what it must not read.
+        let cuts = Cuts {
+            ipv4: caps.tx_segmentation_ipv4.is_offered() && offload.ipv4,
+            ipv6: caps.tx_segmentation_ipv6.is_offered() && offload.ipv6,
+        };
+        Outbox { extents, mac: caps.mac, mtu, offload, cuts, scratch }
+    }
+
+    /// Whether the card completes the checksums of this family, so that payload need not be read.
+    #[inline]
+    pub(crate) fn offload(&self, is_v4: bool) -> bool {
+        if is_v4 { self.offload.ipv4 } else { self.offload.ipv6 }
+    }
+
+    /// Whether packets of this family may be longer than the MTU ([`TxPacket::mss`]).
+    #[inline]
+    pub(crate) fn cuts(&self, is_v4: bool) -> bool {
+        if is_v4 { self.cuts.ipv4 } else { self.cuts.ipv6 }
     }
 
     /// Appends an IP packet of `len` bytes, written by `write`, for the station `to`. Returns what

@@ -20,6 +20,8 @@ const TIMESTAMPS: (u8, u8) = (8, 10);
 const SHIFT_MAX: u8 = 14;
 /// What a peer takes that does not say (RFC 9293 3.7.1).
 const MSS_DEFAULT_IPV4: u16 = 536;
+/// The smallest size that smoltcp believes (`MIN_REMOTE_MSS`); zero means absent there.
+const MSS_MIN: u16 = 48;
 
 /// The options of a peer's SYN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +47,9 @@ impl Peer {
         for (kind, value) in options(segment) {
             let is = |(wanted, len): (u8, u8)| kind == wanted && value.len() + 2 == usize::from(len);
             if is(MSS) {
-                peer.mss = u16::from_be_bytes([value[0], value[1]]);
+                let mss = u16::from_be_bytes([value[0], value[1]]);
+                // As smoltcp takes it: what is cut must agree with what it sends.
+                peer.mss = if mss == 0 { MSS_DEFAULT_IPV4 } else { mss.max(MSS_MIN) };
             } else if is(WINDOW_SCALE) {
                 peer.shift = Some(value[0].min(SHIFT_MAX));
             } else if is(SACK_PERMITTED) {

@@ -5,12 +5,35 @@
 //! pure acknowledgments.
 
 use crate::counters::Counters;
+use crate::emission::Source;
 use crate::ipv4::{self, ACK, RST};
 use crate::ipv6;
 use crate::outbox::Outbox;
+use naio_nic::tx::PACKET_LEN_MAX;
 use naio_nic::{Mac, TxPacket};
 use smoltcp::phy::{ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
+use std::num::NonZeroUsize;
+
+/// Payload of the longest packet for somebody below to cut, for packets of `mtu`: whole segments.
+fn cut_payload_max(mtu: usize) -> usize {
+    let headers = ipv6::HEADER_LEN + ipv4::TCP_HEADER_LEN;
+    let segment = mtu.saturating_sub(ipv4::HEADER_LEN + ipv4::TCP_HEADER_LEN).max(1);
+    (PACKET_LEN_MAX - headers) / segment * segment
+}
+
+/// The device for connections whose packets somebody below cuts: `ipv4` and `ipv6` say for which family. smoltcp takes
+/// the longest packet of IPv6 from the MTU alone; how long a segment is that leaves is decided in `emission`.
+pub(crate) fn wide_capabilities(mtu: usize, ipv4: bool, ipv6: bool) -> DeviceCapabilities {
+    let mut caps = capabilities(PACKET_LEN_MAX);
+    let payload = cut_payload_max(mtu);
+    let size = |is_offered: bool, ip_header_len: usize| {
+        NonZeroUsize::new(payload + ip_header_len + ipv4::TCP_HEADER_LEN).filter(|_| is_offered)
+    };
+    caps.segmentation.tcpv4 = size(ipv4, ipv4::HEADER_LEN);
+    caps.segmentation.tcpv6 = size(ipv6, ipv6::HEADER_LEN);
+    caps
+}
 
 /// The device as smoltcp is told: IP packets of the card's MTU, checksums not its affair.
 pub(crate) fn capabilities(mtu: usize) -> DeviceCapabilities {
@@ -33,6 +56,8 @@ pub(crate) struct Port<'a> {
     pub(crate) caps: &'a DeviceCapabilities,
     /// Where packets go; without it they are lost.
     pub(crate) to: Option<Mac>,
+    /// Where the payload of segments comes from.
+    pub(crate) source: Source<'a>,
     pub(crate) emitted: Emitted,
 }
 
@@ -46,10 +71,12 @@ pub(crate) struct Emitted {
     pub(crate) end: Option<u32>,
     /// The sequence number behind the last data of this visit.
     pub(crate) data_end: Option<u32>,
-    /// Bytes of the longest packet of this visit.
+    /// Bytes of the longest packet of this visit, after cutting.
     pub(crate) longest: u32,
-    /// Segments of this visit.
+    /// Segments of this visit, after cutting.
     pub(crate) segments: u32,
+    /// Bytes of its packets.
+    pub(crate) bytes: u32,
     /// Of those, with data or a FIN that had been sent before.
     pub(crate) repeated: u32,
 }
@@ -97,10 +124,10 @@ impl TxToken for Emit<'_, '_> {
     #[inline]
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, write: F) -> R {
         let port = self.0;
-        let emitted = &mut port.emitted;
-        port.outbox.packet(port.packets, port.counters, port.to, len, |packet| {
+        let (emitted, source) = (&mut port.emitted, &port.source);
+        port.outbox.segment(port.packets, port.counters, port.to, len, source, |packet| {
             let result = write(packet);
-            emitted.note(packet);
+            emitted.note(packet, source.mss);
             result
         })
     }
@@ -112,28 +139,33 @@ impl Emitted {
     /// window and must not look at what they acknowledge (RFC 9293 3.10.7.4): two such ends deadlock
     /// once both lost an acknowledgment. A pure acknowledgment is <SEQ=SND.NXT>, so that is put in.
     #[inline]
-    fn note(&mut self, packet: &mut [u8]) {
+    fn note(&mut self, packet: &mut [u8], mss: u16) {
         // smoltcp writes neither IPv4 options nor IPv6 extension headers.
         let header_len = if packet.first().is_some_and(|byte| byte >> 4 == 4) {
             ipv4::HEADER_LEN
         } else {
             ipv6::HEADER_LEN
         };
-        // A packet is at most the MTU, which fits 16 bits.
-        let packet_len = packet.len() as u32;
+        let packet_len = packet.len();
         let Some(segment) = packet.get_mut(header_len..) else { return };
         let Some(tcp) = ipv4::parse_tcp(segment) else { return };
         if tcp.has(ACK) {
             self.acked = Some(tcp.ack);
         }
         let end = tcp.seq.wrapping_add(tcp.seq_len());
-        self.segments += 1;
-        self.longest = self.longest.max(packet_len);
+        // A packet, cut or not, is at most 65 535 bytes long.
+        let count = tcp.payload_len.div_ceil(mss.into()).max(1);
+        let cut_len = packet_len - tcp.payload_len.saturating_sub(mss.into()) as usize;
+        self.segments += count;
+        self.bytes += packet_len as u32;
+        self.longest = self.longest.max(cut_len as u32);
         if tcp.payload_len > 0 {
             self.data_end = Some(end);
         }
         let repeats = |latest: u32| (end.wrapping_sub(latest) as i32) <= 0;
-        self.repeated += u32::from(tcp.seq_len() > 0 && self.end.is_some_and(repeats));
+        if tcp.seq_len() > 0 && self.end.is_some_and(repeats) {
+            self.repeated += count;
+        }
         match self.end {
             // Of serial numbers the later one is the one with the non-negative difference.
             Some(latest) if (end.wrapping_sub(latest) as i32) < 0 => {

@@ -2,12 +2,14 @@
 
 use crate::Stack;
 use crate::demux::FlowKey;
+use crate::extent::Released;
 use crate::flow::{Flow, Owner};
 use crate::secret;
 use crate::slab::Name;
 use crate::status::{
     ConnectError, Failure, RecvError, SendError, SocketError, SocketId, SocketOptions, SocketStatus,
 };
+use naio_dma::DmaSlice;
 use naio_sys::clock::Time;
 use smoltcp::socket::tcp::State;
 use std::net::SocketAddr;
@@ -87,27 +89,65 @@ impl Stack {
     /// Nothing can be sent any more, or not without a connection.
     pub fn send(&mut self, socket: SocketId, bytes: &[u8]) -> Result<usize, SendError> {
         let index = self.flows.index(socket.0).ok_or(SendError::Stale)?;
-        let now = self.now;
         let flow = self.flows.at_mut(index).ok_or(SendError::Stale)?;
-        if let Some(failure) = flow.failure {
-            return Err(failure.into());
-        }
-        if !flow.bound {
-            return Err(if flow.key.is_some() { SendError::Shutdown } else { SendError::NotConnected });
-        }
-        let taken = match flow.state() {
-            _ if flow.unsent => return Ok(0),
-            State::SynSent | State::SynReceived => return Ok(0),
-            // An error means a state in which nothing may be sent, and the only ones left are those
-            // after our FIN.
-            _ => flow.socket_mut().send_slice(bytes).map_err(|_| SendError::Shutdown)?,
-        };
+        let taken = flow.send_room()?.min(bytes.len());
         if taken > 0 {
-            flow.enqueued += taken as u64;
+            flow.stream.push_copy(&bytes[..taken]);
+            self.enqueue(index, taken);
+        }
+        Ok(taken)
+    }
+
+    /// Takes memory to be sent, as much of `slice` as fits in the ring: not copied, but read by the card whenever a
+    /// segment of it leaves, the first time and when it is repeated. Whoever owns the memory keeps it as it is until
+    /// all that was taken has come back through [`released`](Stack::released), under this `token`: when it is
+    /// acknowledged, or the connection has ended, and no packet refers to it. `Ok(0)` means that the ring is full now,
+    /// or that the connection is not established yet.
+    ///
+    /// # Errors
+    /// As [`send`](Stack::send); and [`SendError::OnlyCopies`] if the card leaves checksums to us, which only
+    /// [`send`](Stack::send) can do.
+    pub fn send_by_reference(
+        &mut self,
+        socket: SocketId,
+        slice: DmaSlice,
+        token: u64,
+    ) -> Result<usize, SendError> {
+        let index = self.flows.index(socket.0).ok_or(SendError::Stale)?;
+        let flow = self.flows.at_mut(index).ok_or(SendError::Stale)?;
+        let is_v4 = flow.key.is_some_and(|key| key.remote().0.is_ipv4());
+        let room = u32::try_from(flow.send_room()?).unwrap_or(u32::MAX);
+        if !self.outbox.offload(is_v4) {
+            return Err(SendError::OnlyCopies);
+        }
+        let taken = room.min(slice.len());
+        let Some(slice) = slice.part(0, taken).filter(|_| taken > 0) else { return Ok(0) };
+        if !flow.stream.push_stretch(&mut self.outbox.extents, slice, token) {
+            return Ok(0);
+        }
+        self.enqueue(index, taken as usize);
+        Ok(taken as usize)
+    }
+
+    fn enqueue(&mut self, index: u32, bytes: usize) {
+        let now = self.now;
+        if let Some(flow) = self.flows.at_mut(index) {
+            flow.enqueue(bytes);
             flow.outstanding_since.get_or_insert(now);
             self.mark_dirty(index);
         }
-        Ok(taken)
+    }
+
+    /// Appends the memory that has become its users' again, in the order in which it did.
+    pub fn released(&mut self, out: &mut Vec<Released>) {
+        self.outbox.extents.take_released(out);
+    }
+
+    /// Nothing of the connection's stream will be sent any more.
+    pub(crate) fn drop_stream(&mut self, index: u32) {
+        if let Some(flow) = self.flows.at_mut(index) {
+            flow.stream.clear(&mut self.outbox.extents);
+        }
     }
 
     /// Copies received bytes into `into`. `Ok(0)` means that there are none now.
@@ -253,6 +293,7 @@ impl Stack {
             || matches!(flow.state(), State::SynSent | State::TimeWait | State::Closed | State::Listen);
         flow.unsent = false;
         flow.socket_mut().abort();
+        flow.stream.clear(&mut self.outbox.extents);
         if silent {
             self.finish(index);
         } else {
@@ -265,6 +306,7 @@ impl Stack {
     /// The end of a connection: its key is free. The socket stays if a user still holds it.
     pub(crate) fn finish(&mut self, index: u32) {
         let now = self.now;
+        self.drop_stream(index);
         let Some(flow) = self.flows.at_mut(index) else { return };
         if let Some(key) = flow.key
             && flow.bound

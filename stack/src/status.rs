@@ -158,6 +158,9 @@ pub enum SendError {
     /// Our half of the connection is closed.
     #[error("the sending half is closed")]
     Shutdown,
+    /// The card computes no checksums for this connection, so its bytes must pass through us.
+    #[error("the card computes no checksums here: only copies can be sent")]
+    OnlyCopies,
     /// The connection broke.
     #[error(transparent)]
     Failed(#[from] Failure),

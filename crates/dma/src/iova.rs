@@ -67,6 +67,21 @@ impl DmaSlice {
         self.len
     }
 
+    /// This slice and `next` as one, `None` unless `next` begins where this one ends.
+    #[must_use]
+    pub fn join(self, next: DmaSlice) -> Option<DmaSlice> {
+        let adjacent = self.iova.as_u64() + u64::from(self.len) == next.iova.as_u64();
+        let len = self.len.checked_add(next.len).filter(|_| adjacent)?;
+        Some(DmaSlice::new(self.iova, len))
+    }
+
+    /// `len` bytes from `start` on, `None` if the slice is shorter.
+    #[must_use]
+    pub fn part(self, start: u32, len: u32) -> Option<DmaSlice> {
+        let end = start.checked_add(len)?;
+        (end <= self.len).then(|| DmaSlice::new(self.iova.offset(start as usize), len))
+    }
+
     /// The first `at` bytes and the rest, `None` if the slice is shorter.
     #[must_use]
     pub fn split_at(self, at: u32) -> Option<(DmaSlice, DmaSlice)> {
