@@ -6,17 +6,23 @@
 //!
 //! [`tx_lag`]: crate::wire::WireOptions::tx_lag
 
+use crate::cut;
 use crate::sum;
 use crate::wire::{Wire, WireOptions};
 use naio_dma::{Bus, Domain, Page, Pool};
-use naio_nic::{Caps, Counters, ExtentId, Health, Link, Mac, Nic, RxChecksum, RxFrame, TxPacket};
+use naio_nic::{
+    Caps, Counters, ExtentId, Health, Link, Mac, Nic, RxChecksum, RxFrame, Segmentation, TxPacket,
+};
 use std::collections::VecDeque;
 use std::os::fd::BorrowedFd;
 
 /// Smallest frame on a wire, without FCS.
 const FRAME_LEN_MIN: usize = 60;
-/// Bytes of each receive page.
-const PAGE_LEN: usize = 2048;
+/// Bytes of each receive page, at least.
+const PAGE_LEN_MIN: usize = 2048;
+/// Ethernet header, and one with a VLAN tag.
+const ETHER_LEN: usize = 14;
+const TAGGED_LEN: usize = 18;
 
 /// One end of a [`Wire`].
 pub struct WireNic {
@@ -39,7 +45,12 @@ pub struct WireNic {
 
 impl WireNic {
     pub(crate) fn new(domain: &Domain, wire: Wire, end: usize, options: &WireOptions) -> WireNic {
-        let rx_pool = Pool::new(domain, options.rx_pages, PAGE_LEN).expect("memory for a test's pages");
+        let page_len = (options.mtu + TAGGED_LEN).next_power_of_two().max(PAGE_LEN_MIN);
+        let cuts = |completes: bool| match completes && options.tx_segmentation {
+            true => Segmentation::Driver,
+            false => Segmentation::None,
+        };
+        let rx_pool = Pool::new(domain, options.rx_pages, page_len).expect("memory for a test's pages");
         let spares = (0..options.ring).map_while(|_| rx_pool.take()).collect();
         WireNic {
             wire,
@@ -49,10 +60,10 @@ impl WireNic {
                 model: "wire",
                 mtu: options.mtu,
                 tx_checksum_ipv4: options.tx_checksum,
-                tx_checksum_ipv6: false,
+                tx_checksum_ipv6: options.tx_checksum_ipv6,
                 tx_fragments: naio_nic::tx::FRAGMENTS_MAX,
-                tx_segmentation_ipv4: naio_nic::Segmentation::None,
-                tx_segmentation_ipv6: naio_nic::Segmentation::None,
+                tx_segmentation_ipv4: cuts(options.tx_checksum),
+                tx_segmentation_ipv6: cuts(options.tx_checksum_ipv6),
                 rx_ring: options.ring,
                 tx_ring: options.ring,
             },
@@ -80,20 +91,45 @@ impl WireNic {
                     .read(fragment.slice.iova().as_u64(), &mut frame[start..])
                     .expect("a posted fragment is mapped");
             }
-            self.counters.tx_frames += 1;
-            self.counters.hw_tx_good += 1;
-            self.counters.tx_bytes += frame.len() as u64;
-            frame.resize(frame.len().max(FRAME_LEN_MIN), 0);
-            let mut clean = true;
-            if let Some(offload) = packet.checksum {
-                clean = if offload.ipv4 { self.caps.tx_checksum_ipv4 } else { self.caps.tx_checksum_ipv6 };
-                // The card sums to the end of what it fetched, before the padding.
-                let len = packet.len();
-                sum::complete(&mut frame[..len], offload.start.into(), offload.offset().into());
+            if packet.mss.is_some() {
+                self.counters.tx_cut_by_driver += 1;
+                cut::segments(&packet, &frame).into_iter().for_each(|segment| self.send(segment, true));
+            } else {
+                let mut clean = true;
+                if let Some(offload) = packet.checksum {
+                    clean =
+                        if offload.ipv4 { self.caps.tx_checksum_ipv4 } else { self.caps.tx_checksum_ipv6 };
+                    sum::complete(&mut frame, offload.start.into(), offload.offset().into());
+                }
+                self.send(frame, clean);
             }
-            self.wire.lock().send(self.end, frame, clean);
             self.fetched.push_back(packet);
         }
+    }
+
+    /// One frame leaves, padded; `clean` says that no offload was misused.
+    fn send(&mut self, mut frame: Vec<u8>, clean: bool) {
+        self.counters.tx_frames += 1;
+        self.counters.hw_tx_good += 1;
+        self.counters.tx_bytes += frame.len() as u64;
+        frame.resize(frame.len().max(FRAME_LEN_MIN), 0);
+        self.wire.lock().send(self.end, frame, clean);
+    }
+
+    /// Packets that this card never offered to send are bugs of the sender.
+    fn check(&self, packet: &TxPacket) {
+        let len = packet.len();
+        assert!(len > 0, "a packet has bytes");
+        let Some(mss) = packet.mss else {
+            assert!(len <= self.caps.mtu + ETHER_LEN, "a packet of {len} fits the wire");
+            return;
+        };
+        let ipv4 = packet.checksum.is_some_and(|checksum| checksum.ipv4);
+        let offered = if ipv4 { self.caps.tx_segmentation_ipv4 } else { self.caps.tx_segmentation_ipv6 };
+        assert!(offered.is_offered(), "cutting was offered: {:?}", packet.checksum);
+        let header = packet.header.len();
+        let longest = header + usize::from(mss.get()).min(len - header);
+        assert!(longest <= self.caps.mtu + TAGGED_LEN, "a segment of {longest} fits the wire");
     }
 }
 
@@ -159,8 +195,7 @@ impl Nic for WireNic {
     fn post_tx(&mut self, packets: &mut Vec<TxPacket>) -> usize {
         let count = packets.len().min(self.tx_room());
         for packet in packets.drain(..count) {
-            assert!(packet.len() > 0, "a packet has bytes");
-            assert!(packet.len() <= self.caps.mtu + 14, "a packet of {} fits the wire", packet.len());
+            self.check(&packet);
             self.posted.push_back(packet);
         }
         count

@@ -9,6 +9,7 @@
 
 pub mod card;
 pub mod clock;
+pub mod cut;
 pub mod faults;
 pub mod liar;
 pub mod packets;

@@ -28,6 +28,10 @@ pub struct WireOptions {
     pub mtu: usize,
     /// Whether the cards complete TCP checksums.
     pub tx_checksum: bool,
+    /// Whether they complete those of IPv6 packets too.
+    pub tx_checksum_ipv6: bool,
+    /// Whether the cards cut long TCP packets, of each IP version whose checksums they complete.
+    pub tx_segmentation: bool,
     /// Whether the cards vouch for the checksums of frames that they checked; otherwise they say
     /// "unknown", as emulators do.
     pub rx_checksum: bool,
@@ -50,6 +54,8 @@ impl Default for WireOptions {
             queue_frames: 512,
             mtu: 1500,
             tx_checksum: true,
+            tx_checksum_ipv6: false,
+            tx_segmentation: true,
             rx_checksum: false,
             tx_lag: 3,
             ring: 256,

@@ -447,3 +447,20 @@ fn long_packets_that_nobody_can_cut_are_refused_counted_and_give_their_extents_b
     }
     sender.bench.innocent("refused");
 }
+
+#[test]
+fn the_wire_in_memory_cuts_as_this_test_does() {
+    let mut sender = Sender::new(Bench::new(Options::default()));
+    for seed in seeds(1, 300) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let wish = any(&mut random, FRAME_LEN_MAX);
+        let payload = random.usize(..=(PACKET_LEN_MAX - wish.header_len()).min(usize::from(wish.mss) * 30));
+        let fragments = if payload == 0 { vec![] } else { sender.scattered(&mut random, payload, 1) };
+        let packet = wish.packet(sender.from, &fragments);
+        let flat = sender.memory.flat(&packet);
+        let mut frames = naio_testkit::cut::segments(&packet, &flat[..packet.len()]);
+        frames.iter_mut().for_each(|frame| frame.resize(frame.len().max(60), 0));
+        let wanted = wish.frames(sender.from, &flat[wish.header_len()..packet.len()]);
+        assert!(frames == wanted, "seed {seed}: {wish:?}, {payload} bytes");
+    }
+}
