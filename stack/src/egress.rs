@@ -109,6 +109,7 @@ impl Stack {
         if self.flows.at(index).is_some_and(|flow| flow.recovery.is_due(now)) {
             self.recover(index);
         }
+        self.watch_slow_start(index);
         self.emit(index, end, out);
     }
 

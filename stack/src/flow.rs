@@ -15,6 +15,7 @@ use crate::peer::Peer;
 use crate::port::Emitted;
 use crate::recovery::Recovery;
 use crate::secret;
+use crate::slow_start::SlowStart;
 use crate::status::{Failure, Phase, SendError, SocketOptions, SocketStatus};
 use crate::stream::Stream;
 use naio_nic::Mac;
@@ -83,6 +84,8 @@ pub(crate) struct Flow {
     pub(crate) options: Option<TcpOptions>,
     pub(crate) meter: Meter,
     pub(crate) recovery: Recovery,
+    /// Nothing has been lost yet, and the window is ours.
+    pub(crate) start: Option<SlowStart>,
     /// Bytes that the user has received.
     pub(crate) consumed: u64,
     /// Bytes that the user has sent.
@@ -158,6 +161,7 @@ impl Flow {
             options: None,
             meter: Meter::default(),
             recovery: Recovery::default(),
+            start: None,
             consumed: 0,
             enqueued: 0,
             overdrawn: 0,
@@ -290,7 +294,7 @@ impl Flow {
         Some(self.sent_start?.wrapping_add(self.acknowledged() as u32))
     }
 
-    /// Bytes that the send ring has room for; none before the connection is established.
+    /// Bytes that the send ring has room for and the congestion window does not keep out of it; none before the connection is established.
     pub(crate) fn send_room(&self) -> Result<usize, SendError> {
         if let Some(failure) = self.failure {
             return Err(failure.into());
@@ -304,7 +308,7 @@ impl Flow {
             State::SynSent | State::SynReceived => Ok(0),
             // The only states left in which nothing may be sent are those after our FIN.
             _ if !socket.may_send() => Err(SendError::Shutdown),
-            _ => Ok(socket.send_capacity() - socket.send_queue()),
+            _ => Ok(self.writable()),
         }
     }
 
@@ -331,7 +335,7 @@ impl Flow {
     }
 
     /// Bytes that the peer has acknowledged.
-    fn acknowledged(&self) -> u64 {
+    pub(crate) fn acknowledged(&self) -> u64 {
         self.enqueued - (self.socket().send_queue() as u64).min(self.enqueued)
     }
 
@@ -362,13 +366,18 @@ impl Flow {
         SocketStatus {
             phase: self.phase(),
             readable: socket.recv_queue(),
-            writable: if open { socket.send_capacity() - socket.send_queue() } else { 0 },
+            writable: if open { self.writable() } else { 0 },
             unacknowledged: socket.send_queue(),
             recv_finished: self.finished,
             failure: self.failure,
             local: self.key.map(|key| key.local().into()),
             remote: self.key.map(|key| key.remote().into()),
         }
+    }
+
+    /// Bytes that the ring has room for and the congestion window does not keep out of it.
+    fn writable(&self) -> usize {
+        (self.socket().send_capacity() - self.socket().send_queue()).min(self.allowance())
     }
 
     /// Whether a user would notice a difference to the last call that said so.

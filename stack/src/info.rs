@@ -32,7 +32,8 @@ pub struct ConnectionInfo {
     pub bytes_received: u64,
     /// The congestion window in bytes (RFC 5681 2), as it was seen: what was in flight when the connection last
     /// stopped although there was more to send and the peer's window had room. While the program or the peer is
-    /// what limits, it is the most that was in flight since, which the window is at least. `None` before any data.
+    /// what limits, it is the most that was in flight since, which the window is at least. Until the first loss it is
+    /// the window itself. `None` before any data, and from the first loss until more is sent.
     pub congestion_window: Option<u32>,
     /// Sent and not yet acknowledged, SYN and FIN counted.
     pub bytes_in_flight: u32,
@@ -65,6 +66,11 @@ impl Meter {
     #[inline]
     pub(crate) fn is_limited(&self) -> bool {
         self.limited
+    }
+
+    /// Somebody else decides about the congestion window from here on: it has not been seen yet.
+    pub(crate) fn forget_window(&mut self) {
+        self.congestion_window = None;
     }
 
     /// Round-trip time and variation so far, in microseconds.
@@ -156,7 +162,9 @@ impl Stack {
             rtt: meter.rtt_us.map(span),
             rtt_variation: span(meter.variation_us),
             rtt_min: meter.min_us.map(span),
-            congestion_window: meter.congestion_window,
+            congestion_window: meter
+                .congestion_window
+                .map(|seen| flow.start.map_or(seen, |own| own.window())),
             bytes_sent: flow.enqueued,
             bytes_acknowledged: flow.enqueued.saturating_sub(unacknowledged),
             bytes_received: flow.received(),

@@ -179,6 +179,7 @@ impl Stack {
     pub(crate) fn segment(&mut self, index: u32, bytes: &[u8], tcp: &Tcp) {
         let Some(flow) = self.flows.at(index) else { return };
         let (before, unacknowledged) = (flow.state(), flow.socket().send_queue());
+        self.acknowledge_in_pieces(index, tcp);
         self.deliver(index, bytes, None);
         let Some(flow) = self.flows.at_mut(index) else { return };
         flow.heard = self.now;
@@ -187,6 +188,8 @@ impl Stack {
             flow.meter.acknowledged(self.now, tcp.ack);
             self.counters.losses_in_vain += u64::from(flow.heard_of_losses(self.now, bytes, tcp));
         }
+        let acknowledged = unacknowledged.saturating_sub(flow.socket().send_queue());
+        flow.grow_window(self.now, acknowledged);
         // A closed window is no failure of the peer's (RFC 9293 3.8.6.1).
         if tcp.window == 0 || flow.socket().send_queue() != unacknowledged {
             flow.progress = self.now;
@@ -235,6 +238,8 @@ impl Stack {
         let Some(flow) = self.flows.at_mut(index) else { return };
         let after = flow.state();
         let repeated = flow.heard_ack == Some((tcp.ack, tcp.window)) && tcp.payload_len == 0;
+        // Nothing is repeated when nothing is under way (RFC 5681 2, "duplicate acknowledgment").
+        let repeated = repeated && flow.sent_end.is_some_and(|end| end != tcp.ack);
         flow.repeated_acks = if repeated { flow.repeated_acks.saturating_add(1) } else { 0 };
         // The window of a SYN is never scaled (RFC 7323 2.2).
         let shift = if tcp.has(SYN) { flow.peer.shift.unwrap_or(0) } else { 0 };
@@ -268,6 +273,12 @@ impl Stack {
     fn after_transition(&mut self, index: u32, before: State, after: State, tcp: &Tcp) -> bool {
         let now = self.now;
         let Some(flow) = self.flows.at_mut(index) else { return false };
+        if matches!(before, State::SynSent | State::SynReceived)
+            && matches!(after, State::Established | State::CloseWait)
+            && let Some(key) = flow.key
+        {
+            flow.begin_slow_start(now, self.outbox.mss(key.ends_of_sent()));
+        }
         match after {
             State::CloseWait | State::Closing | State::LastAck => flow.finished = true,
             State::TimeWait => {

@@ -22,6 +22,7 @@
 
 mod arp;
 mod autoconf;
+mod byte_count;
 mod census;
 mod challenge;
 mod coalesce;
@@ -70,6 +71,7 @@ mod sack;
 mod secret;
 mod segment;
 mod slab;
+mod slow_start;
 mod socket;
 mod starved;
 mod status;

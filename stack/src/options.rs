@@ -86,12 +86,25 @@ impl Flow {
         );
         if changes_control {
             // A new controller starts from the beginning, so an equal one is left alone.
-            socket.set_congestion_control(match options.congestion {
-                Congestion::None => CongestionControl::None,
-                Congestion::Reno => CongestionControl::Reno,
-                Congestion::Cubic => CongestionControl::Cubic,
-            });
+            self.start = self.start.filter(|_| options.congestion != Congestion::None);
+            self.apply_control();
         }
+    }
+
+    /// Whether anybody is to decide how much may be under way.
+    pub(crate) fn is_controlled(&self) -> bool {
+        self.options.unwrap_or_default().congestion != Congestion::None
+    }
+
+    /// Gives smoltcp the controller that was asked for; none while the window is ours.
+    pub(crate) fn apply_control(&mut self) {
+        let control = match self.options.unwrap_or_default().congestion {
+            _ if self.start.is_some() => CongestionControl::None,
+            Congestion::None => CongestionControl::None,
+            Congestion::Reno => CongestionControl::Reno,
+            Congestion::Cubic => CongestionControl::Cubic,
+        };
+        self.socket_mut().set_congestion_control(control);
     }
 
     /// When the connection is given up if nothing is heard: `user_timeout` is the stack's.

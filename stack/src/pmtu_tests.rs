@@ -1,6 +1,6 @@
 use super::*;
 use crate::tests::{Bench, OUR_MAC, Peer, THEIR_MAC, THEM, US};
-use crate::{RingLen, SocketOptions};
+use crate::{Congestion, RingLen, SocketOptions, TcpOptions};
 use naio_testkit::{Segment, packets::ip, sum};
 
 /// Bytes of headers in front of the payload.
@@ -19,7 +19,9 @@ fn too_big(about: &Segment, mtu: u16) -> Vec<u8> {
 
 fn sending(bytes: usize) -> (Bench, Peer, Vec<Segment>) {
     let mut bench = Bench::new(|_| {});
-    let options = SocketOptions { tx_ring: RingLen::at_least(bytes), ..SocketOptions::default() };
+    // All at once.
+    let tcp = TcpOptions { congestion: Congestion::None, ..TcpOptions::default() };
+    let options = SocketOptions { tcp, tx_ring: RingLen::at_least(bytes), ..SocketOptions::default() };
     let peer = bench.connected(options);
     assert_eq!(bench.stack.send(peer.socket, &vec![7; bytes]), Ok(bytes));
     let sent = bench.segments();
@@ -36,6 +38,7 @@ fn a_router_that_says_what_it_takes_is_kept_to() {
     assert!(!again.is_empty() && again.iter().all(|s| s.payload.len() <= 1_400 - HEADERS), "{again:?}");
     peer.ack = again[0].seq.wrapping_add(again[0].payload.len() as u32);
     bench.feed(&peer.segment());
+    bench.stack.send(peer.socket, &[8; 20_000]).expect("connected");
     let more = bench.wait_ms(1_500);
     assert!(more.iter().any(|s| s.payload.len() == 1_400 - HEADERS), "{more:?}");
 }

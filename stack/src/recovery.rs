@@ -22,7 +22,7 @@ use std::time::Duration;
 
 /// Duplicate acknowledgments, or segments known to have arrived behind it, that mean a segment is lost
 /// (RFC 5681 3.2, RFC 6675 2 "DupThresh").
-const DUPLICATES: u32 = 3;
+pub(crate) const DUPLICATES: u32 = 3;
 /// Silences for which one and the same segment is sent again; then only smoltcp's timeout is left.
 const PROBES_MAX: u8 = 2;
 /// The shortest silence that means a loss: what a peer may gather a burst for.
@@ -71,7 +71,12 @@ impl Recovery {
         self.told.is_some() && self.told == self.again.map(|(_, at)| at)
     }
 
-    fn is_active(&self) -> bool {
+    /// When data last left.
+    pub(crate) fn last_sent(&self) -> Time {
+        self.sent
+    }
+
+    pub(crate) fn is_active(&self) -> bool {
         self.again.is_some() || self.until.is_some()
     }
 
@@ -198,12 +203,16 @@ impl Flow {
         }
     }
 
+    /// Whether something has been sent that is not acknowledged.
+    pub(crate) fn has_sent(&self) -> bool {
+        self.snd_una().zip(self.sent_end).is_some_and(|(una, end)| is_before(una, end))
+    }
+
     /// Whether smoltcp may be made to send something again: guard (c) forbids it for a FIN alone, and a closed window
     /// has its own probes.
     fn may_repeat(&self) -> bool {
-        let sent = self.snd_una().zip(self.sent_end).is_some_and(|(una, end)| is_before(una, end));
         let is_open = self.heard_ack.is_some_and(|(_, window)| window > 0);
-        sent && is_open && self.socket().send_queue() > 0
+        self.has_sent() && is_open && self.socket().send_queue() > 0
     }
 
     /// When the silence will have lasted long enough to mean a loss (compare RFC 8985 7.2): nothing was acknowledged
@@ -258,6 +267,7 @@ impl Stack {
         if !flow.may_repeat() || !(is_lost || is_silent) {
             return;
         }
+        flow.end_slow_start();
         flow.recovery.begin(una, end, now, mss);
         flow.recovery.told = Some(now);
         flow.recovery.probes += u8::from(!is_lost);

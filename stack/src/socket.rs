@@ -88,8 +88,9 @@ impl Stack {
     /// # Errors
     /// Nothing can be sent any more, or not without a connection.
     pub fn send(&mut self, socket: SocketId, bytes: &[u8]) -> Result<usize, SendError> {
-        let index = self.flows.index(socket.0).ok_or(SendError::Stale)?;
+        let (index, now) = (self.flows.index(socket.0).ok_or(SendError::Stale)?, self.now);
         let flow = self.flows.at_mut(index).ok_or(SendError::Stale)?;
+        flow.restart_if_idle(now);
         let taken = flow.send_room()?.min(bytes.len());
         if taken > 0 {
             flow.stream.push_copy(&bytes[..taken]);
@@ -113,8 +114,9 @@ impl Stack {
         slice: DmaSlice,
         token: u64,
     ) -> Result<usize, SendError> {
-        let index = self.flows.index(socket.0).ok_or(SendError::Stale)?;
+        let (index, now) = (self.flows.index(socket.0).ok_or(SendError::Stale)?, self.now);
         let flow = self.flows.at_mut(index).ok_or(SendError::Stale)?;
+        flow.restart_if_idle(now);
         let is_v4 = flow.key.is_some_and(|key| key.remote().0.is_ipv4());
         let room = u32::try_from(flow.send_room()?).unwrap_or(u32::MAX);
         if !self.outbox.offload(is_v4) {
@@ -133,6 +135,7 @@ impl Stack {
         let now = self.now;
         if let Some(flow) = self.flows.at_mut(index) {
             flow.enqueue(bytes);
+            flow.note_window_use();
             flow.outstanding_since.get_or_insert(now);
             self.mark_dirty(index);
         }

@@ -11,6 +11,7 @@ mod fuzz_network;
 mod opening;
 mod recovery;
 mod six;
+mod slow_start;
 mod strangers;
 
 use crate::{Config, Phase, SocketId, SocketOptions, SocketStatus, Stack};
