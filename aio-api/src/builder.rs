@@ -32,7 +32,10 @@ const TX_PAGES: u32 = 1024;
 /// Bounds of that number: a quarter of them is kept from datagrams, and all lie in one region.
 const TX_PAGES_MIN: u32 = 4;
 const TX_PAGES_MAX: u32 = 1 << 16;
-const TX_PAGE_LEN: usize = 2048;
+/// Their length, at least: with jumbo frames each still holds a packet.
+const TX_PAGE_LEN_MIN: usize = 2048;
+/// Ethernet header and a VLAN tag.
+const LINK_HEADER_LEN_MAX: usize = 18;
 
 /// An IPv4 address and the length of its network's prefix: `10.9.0.2/24`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -237,7 +240,9 @@ impl Builder {
         within("rx_coalesce in µs", coalesce, 0, RX_COALESCE_MAX.as_micros() as usize)?;
         within("tx_pages", self.tx_pages as usize, TX_PAGES_MIN as usize, TX_PAGES_MAX as usize)?;
         let now = self.clock.now();
-        let tx_pool = Pool::new(&domain, self.tx_pages, TX_PAGE_LEN)?;
+        let frame_len_max = nic.caps().mtu.min(self.network.mtu.unwrap_or(usize::MAX)) + LINK_HEADER_LEN_MAX;
+        let tx_page_len = frame_len_max.next_power_of_two().max(TX_PAGE_LEN_MIN);
+        let tx_pool = Pool::new(&domain, self.tx_pages, tx_page_len)?;
         let sockets_max = self.network.sockets_max;
         let Secret(secret) = self.secret.map_or_else(secret, Ok).map_err(BuildError::Random)?;
         let mut stack = Stack::new(self.network, nic.caps(), tx_pool, secret, now)?;

@@ -26,6 +26,9 @@ pub struct CardOptions {
     pub tx_ring: Option<u32>,
     /// Receive pages beyond those in the ring: frames that may be held above the driver.
     pub rx_spare: Option<u32>,
+    /// Largest IP packet in bytes: 1500 unless jumbo frames are wanted, whose limit is the part's. Partners on the link
+    /// must take them too.
+    pub mtu: Option<usize>,
     /// Seconds to wait for the link.
     pub link_within_s: Option<u64>,
 }
@@ -130,6 +133,7 @@ fn driver_config(options: CardOptions) -> naio_e1000::Config {
     config.rx_ring = options.rx_ring.unwrap_or(config.rx_ring);
     config.tx_ring = options.tx_ring.unwrap_or(config.tx_ring);
     config.rx_spare = options.rx_spare.unwrap_or(config.rx_spare);
+    config.mtu = options.mtu.unwrap_or(config.mtu);
     config.link_within = options.link_within_s.map_or(config.link_within, Duration::from_secs);
     config
 }

@@ -115,6 +115,7 @@ impl End {
             tx_ring: ring(random),
             rx_spare: Some(random.u32(64..256)),
             link_within_s: Some(10),
+            mtu: None,
         };
         End { card, rings, ..End::plain() }
     }
@@ -182,6 +183,8 @@ pub(crate) fn world_in<P: Program + 'static, Q: Program + 'static>(
             rx_ring: end.rings.rx_ring.unwrap_or(defaults.rx_ring),
             tx_ring: end.rings.tx_ring.unwrap_or(defaults.tx_ring),
             rx_spare: end.rings.rx_spare.unwrap_or(defaults.rx_spare),
+            // Jumbo frames where the end is to send any.
+            mtu: end.rings.mtu.or(end.mtu).unwrap_or(defaults.mtu).max(defaults.mtu),
             link_within: end.rings.link_within_s.map_or(defaults.link_within, Duration::from_secs),
         };
         let nic = E1000::open(model, &config).unwrap_or_else(|e| panic!("seed {seed}: {e}"));

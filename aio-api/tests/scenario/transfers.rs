@@ -71,3 +71,28 @@ fn hundreds_of_connections_come_and_go_on_one_line() {
         drop(conversation(plan, ends));
     }
 }
+
+#[test]
+fn jumbo_frames_carry_the_same_bytes_as_others() {
+    let (mut frames, mut bytes) = (0, 0);
+    for seed in seeds(1, 30) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mtu = [9_000, random.usize(1_501..16_110)][random.usize(..2)];
+        let harm = if random.bool() { any_harm(&mut random) } else { Harm::default() };
+        let ends = [0; 2].map(|_| End { harm, mtu: Some(mtu), ..End::any(&mut random) });
+        let plan = Plan {
+            seed,
+            connections: random.usize(1..4),
+            bytes_max: 300_000,
+            buffer_len: random.usize(1_000..60_000),
+            at_once: 2,
+            may_fail: false,
+        };
+        let world = conversation(plan, ends);
+        let counters = world.queues[0].borrow_mut().counters().nic;
+        assert_eq!((counters.rx_length_errors, counters.hw_rx_length_errors), (0, 0), "seed {seed}");
+        frames += counters.rx_frames;
+        bytes += counters.rx_bytes;
+    }
+    assert!(bytes / frames > 1_518, "{} bytes in a frame", bytes / frames);
+}

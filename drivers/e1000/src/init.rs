@@ -200,10 +200,18 @@ fn check_ring<D: Device>(
 }
 
 /// Steps 25 and 26: statistics at zero, both units on; hands the statistics on. The caller then publishes the receive
-/// descriptors: QEMU receives nothing for a second after RCTL unless RDT is written.
-pub(crate) fn enable<D: Device>(device: &D) -> Statistics {
+/// descriptors: QEMU receives nothing for a second after RCTL unless RDT is written. Receive pages are of `page_len`
+/// bytes; with `long`, frames may be longer than the standard says.
+pub(crate) fn enable<D: Device>(device: &D, page_len: usize, long: bool) -> Statistics {
     let statistics = Statistics::start(device);
-    device.write(RCTL, rctl::EN | rctl::BAM | rctl::BSIZE_2048 | rctl::SECRC);
+    let buffers = match page_len {
+        4_096 => rctl::BSIZE_4096,
+        8_192 => rctl::BSIZE_8192,
+        16_384 => rctl::BSIZE_16384,
+        _ => rctl::BSIZE_2048,
+    };
+    let long = if long { rctl::LPE } else { 0 };
+    device.write(RCTL, rctl::EN | rctl::BAM | buffers | long | rctl::SECRC);
     device.write(TCTL, TCTL_DISABLED | tctl::EN);
     statistics
 }

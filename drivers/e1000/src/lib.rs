@@ -51,10 +51,13 @@ use tx::TxRing;
 pub const RING_LEN_MIN: u32 = 80;
 /// Rings are a multiple of this: RDLEN and TDLEN count 128 bytes (8254x SDM 13.4.27).
 pub const RING_LEN_STEP: u32 = 8;
-/// Receive buffer, RCTL.BSIZE 00: a standard frame with a VLAN tag fits with room to spare.
-const RX_PAGE_LEN: usize = 2048;
+/// Receive buffers are of this many bytes at least (RCTL.BSIZE 00), where a standard frame with a VLAN tag fits with
+/// room to spare; for longer ones, of a power of two up to 16384.
+const RX_PAGE_LEN_MIN: usize = 2048;
 /// IP packet of a standard Ethernet frame (IEEE 802.3 3.2.7).
 const MTU: usize = 1500;
+/// Smallest IP packet that every link carries (RFC 791 3.2).
+const MTU_MIN: usize = 68;
 /// Ethernet header and one VLAN tag.
 const LINK_HEADER_LEN_MAX: usize = 18;
 
@@ -68,15 +71,30 @@ pub struct Config {
     /// Receive pages beyond those in the ring: how many frames may be held above the driver. Every
     /// frame that is handed up takes one; with none at all, none ever is.
     pub rx_spare: u32,
+    /// Largest IP packet in bytes: 68 to 16110, and standard up to 1500. Every frame lies in one receive page, whose
+    /// length follows from this: 2048, 4096, 8192 or 16384.
+    pub mtu: usize,
     /// How long [`E1000::open`] waits for the link.
     pub link_within: Duration,
 }
 
+impl Config {
+    /// A frame without FCS.
+    fn frame_len_max(&self) -> usize {
+        self.mtu + LINK_HEADER_LEN_MAX
+    }
+
+    /// Every frame that is expected fits one page.
+    fn rx_page_len(&self) -> usize {
+        self.frame_len_max().next_power_of_two().max(RX_PAGE_LEN_MIN)
+    }
+}
+
 impl Default for Config {
-    /// 1024 receive and 512 transmit descriptors, 512 spare pages, six seconds for the link (VirtualBox needs
-    /// five).
+    /// 1024 receive and 512 transmit descriptors, 512 spare pages, standard frames, six seconds for the link
+    /// (VirtualBox needs five).
     fn default() -> Config {
-        Config { rx_ring: 1024, tx_ring: 512, rx_spare: 512, link_within: Duration::from_secs(6) }
+        Config { rx_ring: 1024, tx_ring: 512, rx_spare: 512, mtu: MTU, link_within: Duration::from_secs(6) }
     }
 }
 
@@ -97,6 +115,14 @@ pub enum OpenError {
         len: u32,
         /// What the part allows.
         max: u32,
+    },
+    /// The configuration asks for packets that no frame of the part holds.
+    #[error("an MTU of {mtu}: this part takes {MTU_MIN} to {max}")]
+    Mtu {
+        /// What was asked for.
+        mtu: usize,
+        /// What the part allows.
+        max: usize,
     },
     /// Every register reads as all ones.
     #[error(
@@ -156,6 +182,9 @@ impl<D: Device> E1000<D> {
         let (part, features) = ids::identify(device.identity())?;
         check_ring_len("receive", config.rx_ring, &features)?;
         check_ring_len("transmit", config.tx_ring, &features)?;
+        if !(MTU_MIN..=features.mtu_max).contains(&config.mtu) {
+            return Err(OpenError::Mtu { mtu: config.mtu, max: features.mtu_max });
+        }
         if is_gone(&device) {
             return Err(OpenError::Gone);
         }
@@ -165,7 +194,7 @@ impl<D: Device> E1000<D> {
         let caps = Caps {
             mac,
             model: part.name,
-            mtu: MTU,
+            mtu: config.mtu,
             tx_checksum_ipv4: features.tx_checksum,
             tx_checksum_ipv6: features.tx_checksum,
             tx_fragments: FRAGMENTS_MAX,
@@ -186,7 +215,7 @@ impl<D: Device> E1000<D> {
             statistics: None,
             gone: false,
         };
-        match card.start(config.link_within) {
+        match card.start(config) {
             Ok(link) => log::info!("{} {mac}: {link:?}", part.name),
             Err(e) => return Err(if card.is_gone() { OpenError::Gone } else { e }),
         }
@@ -194,11 +223,12 @@ impl<D: Device> E1000<D> {
     }
 
     /// Lets the card work, and waits until it has a link to work on.
-    fn start(&mut self, link_within: Duration) -> Result<Link, OpenError> {
+    fn start(&mut self, config: &Config) -> Result<Link, OpenError> {
         self.device.set_bus_master(true)?;
-        self.statistics = Some(init::enable(&self.device));
+        let (page_len, long) = (config.rx_page_len(), config.mtu > MTU);
+        self.statistics = Some(init::enable(&self.device, page_len, long));
         self.rx.ring();
-        link::wait_up(&self.device, link_within).map_err(OpenError::NoLink)
+        link::wait_up(&self.device, config.link_within).map_err(OpenError::NoLink)
     }
 
     fn is_gone(&mut self) -> bool {
@@ -263,7 +293,7 @@ fn tx_ring<D: Device>(
 ) -> Result<TxRing<D::Doorbell>, OpenError> {
     let desc = DescArray::new(device.domain(), config.tx_ring)?;
     let headers = Pool::new(device.domain(), config.tx_ring, HEADER_LEN_MAX)?;
-    let offload = Offload::new(features, MTU + LINK_HEADER_LEN_MAX);
+    let offload = Offload::new(features, config.frame_len_max());
     let odd_ends = features.tx_odd_ends_in_pcix && device.read(STATUS) & status::PCIX_MODE != 0;
     let bell = device.doorbell(TDT)?;
     Ok(TxRing::new(desc, headers, offload, odd_ends, bell))
@@ -276,7 +306,7 @@ fn rx_ring<D: Device>(
 ) -> Result<RxRing<D::Doorbell>, OpenError> {
     let desc = DescArray::new(device.domain(), config.rx_ring)?;
     let count = config.rx_ring.saturating_add(config.rx_spare);
-    let pool = Pool::new(device.domain(), count, RX_PAGE_LEN)?;
+    let pool = Pool::new(device.domain(), count, config.rx_page_len())?;
     let pages: Vec<Page> = std::iter::from_fn(|| pool.take()).collect();
     let bell = device.doorbell(RDT)?;
     Ok(RxRing::new(desc, pool, pages, features.rx_verdict, bell))

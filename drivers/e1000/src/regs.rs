@@ -142,7 +142,14 @@ pub(crate) mod icr {
 pub(crate) mod rctl {
     pub(crate) const EN: u32 = 1 << 1;
     pub(crate) const BAM: u32 = 1 << 15;
+    /// Long packets: more than 1522 bytes with FCS.
+    pub(crate) const LPE: u32 = 1 << 5;
+    /// Buffer sizes: BSIZE, and BSEX (8254x fact sheet 2.8).
     pub(crate) const BSIZE_2048: u32 = 0;
+    pub(crate) const BSIZE_16384: u32 = 1 << 16 | BSEX;
+    pub(crate) const BSIZE_8192: u32 = 2 << 16 | BSEX;
+    pub(crate) const BSIZE_4096: u32 = 3 << 16 | BSEX;
+    const BSEX: u32 = 1 << 25;
     pub(crate) const SECRC: u32 = 1 << 26;
 }
 

@@ -308,7 +308,7 @@ fn any(random: &mut fastrand::Rng, frame_len_max: usize) -> Wish {
 }
 
 /// Batches of long packets and frames, under any ring.
-fn mixture(sender: &mut Sender, random: &mut fastrand::Rng, frame_len_max: usize, what: &str) {
+pub(crate) fn mixture(sender: &mut Sender, random: &mut fastrand::Rng, frame_len_max: usize, what: &str) {
     for _ in 0..4 {
         for _ in 0..random.usize(1..8) {
             let from = sender.from;
@@ -316,7 +316,9 @@ fn mixture(sender: &mut Sender, random: &mut fastrand::Rng, frame_len_max: usize
                 let len = random.usize(1..=HEADER_LEN_MAX);
                 let mut packet = inline(&vec![random.u8(..); len]);
                 for _ in 0..random.usize(..4) {
-                    packet.fragments.push(sender.memory.random_fragment(random, 300));
+                    packet
+                        .fragments
+                        .push(sender.memory.random_fragment(random, (frame_len_max - HEADER_LEN_MAX) / 3));
                 }
                 sender.plain(packet);
             }

@@ -13,6 +13,7 @@ use naio_nic::tx::TxProtocol;
 use naio_nic::{ExtentId, Fragment, Mac, Nic, RxFrame, TxChecksum, TxPacket};
 use naio_testkit::{Liar, Lies};
 use std::collections::BTreeSet;
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 /// Identities that the driver claims, some that it does not, and one of each kind.
@@ -73,6 +74,7 @@ pub(crate) fn play(bytes: &[u8]) -> Outcome {
         tx_ring: ring(choose()),
         rx_spare: choose() as u32 % 64,
         link_within: LINK_WITHIN,
+        ..Config::default()
     };
     let domain = Domain::new();
     let (end, wire) = Scripted::new();
@@ -180,6 +182,17 @@ impl Run {
             let protocol = if shape & 1 << 21 == 0 { TxProtocol::Tcp } else { TxProtocol::Udp };
             let (ip_start, start) = ((shape >> 22) as u8, (shape >> 24) as u8);
             packet.checksum = Some(TxChecksum { protocol, ipv4: shape & 1 << 30 == 0, ip_start, start });
+        }
+        if shape & 1 << 31 != 0 {
+            packet.mss = NonZeroU16::new(self.lies.next_word() as u16 % 2_000);
+            if shape & 1 << 19 != 0 && packet.header.len() >= 54 {
+                // Headers that can be cut: the TCP header has 20 bytes.
+                packet.header.truncate(54);
+                packet.header[46] = 0x50;
+                let ipv4 = shape & 1 << 30 == 0;
+                packet.checksum =
+                    Some(TxChecksum { protocol: TxProtocol::Tcp, ipv4, ip_start: 14, start: 34 });
+            }
         }
         packet
     }
