@@ -41,7 +41,7 @@ impl EventQueue {
             | Request::Resolve
             | Request::WatchAddress { .. }
             | Request::WatchLink { .. } => true,
-            Request::Send { end, .. } => end.is_none(),
+            Request::Send { sending, .. } => sending.may_be_cancelled(),
             Request::Shutdown { requested, .. } => !requested,
             Request::Close { .. } | Request::Posted { .. } => false,
         };

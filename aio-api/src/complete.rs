@@ -1,32 +1,15 @@
 //! Making progress on what was asked, and ending it.
 //!
-//! Receives sockets whose state changed; fills posted buffers from the front, feeds sends into the
-//! stack in order, and turns every end into the one completion of its operation.
+//! Receives sockets whose state changed; fills posted buffers from the front and turns every end into the one
+//! completion of its operation. What is sent is fed to the stack in `sending`.
 
 use crate::completion::{Completion, Flags, Kind};
 use crate::error::OpError;
 use crate::op::{OpKey, Request};
-use crate::outgoing::{FileFault, Outgoing};
 use crate::queue::EventQueue;
 use naio_nic::Link;
-use naio_stack::{Failure, Phase, RecvError, SocketId, SocketStatus, Stack};
+use naio_stack::{Failure, Phase, RecvError, SocketId, SocketStatus};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-
-/// How far feeding a send came.
-struct Fed {
-    bytes: u64,
-    state: FedState,
-}
-
-enum FedState {
-    /// Everything is in the stack's hands.
-    All,
-    /// The stack takes no more now.
-    Full,
-    /// The stack takes no more at all.
-    Refused,
-    File(FileFault),
-}
 
 /// How far a receive came.
 enum Filled {
@@ -44,6 +27,7 @@ impl EventQueue {
     /// Looks at every socket whose state or list of operations changed, and at due timeouts; returns
     /// how many things were looked at.
     pub(crate) fn operations(&mut self) -> usize {
+        self.take_back();
         let mut sockets = std::mem::take(&mut self.batches.sockets);
         self.stack.ready(&mut sockets);
         for socket in sockets.drain(..) {
@@ -142,72 +126,8 @@ impl EventQueue {
         }
     }
 
-    /// Feeds sends into the stack, in order, as far as it takes them.
-    fn feed_sends(&mut self, socket: SocketId, status: &SocketStatus) {
-        if self.waits_for_connection(socket, status) {
-            return;
-        }
-        while let Some(ops) = self.sockets.ops(socket) {
-            let Some(&key) = ops.send.get(ops.accepted) else { return };
-            let end = ops.accepted_bytes;
-            let Some(op) = self.ops.peek_mut(key) else { return };
-            let fed = match &mut op.request {
-                Request::Send { outgoing, .. } => feed(&mut self.stack, socket, outgoing),
-                Request::Shutdown { requested, .. } | Request::Close { requested, .. } => {
-                    *requested = true;
-                    // Refused only where there is nothing to shut down: the end is reached then.
-                    let _ = self.stack.shutdown(socket);
-                    Fed { bytes: 0, state: FedState::All }
-                }
-                _ => return,
-            };
-            if let Request::Send { accepted, end: ends_at, .. } = &mut op.request {
-                *accepted += fed.bytes;
-                *ends_at = matches!(fed.state, FedState::All).then_some(end + fed.bytes);
-            }
-            if let Some(ops) = self.sockets.ops(socket) {
-                ops.accepted_bytes += fed.bytes;
-                ops.accepted += usize::from(matches!(fed.state, FedState::All));
-                let progressed = fed.bytes > 0 || !ops.lingering;
-                if ops.closing && (progressed || matches!(fed.state, FedState::All)) {
-                    ops.lingering = true;
-                    self.stack.linger(socket);
-                }
-            }
-            match fed.state {
-                FedState::All => {}
-                FedState::Full => return,
-                FedState::Refused => {
-                    let error = status.failure.map_or(OpError::NotConnected, op_error);
-                    self.finish(key, Err(error));
-                }
-                FedState::File(fault) => self.finish(key, Err(file_error(fault))),
-            }
-        }
-    }
-
-    /// Ends sends, shutdowns and closes that the peer has acknowledged, oldest first.
-    fn end_acknowledged(&mut self, socket: SocketId, status: &SocketStatus) {
-        while let Some(ops) = self.sockets.ops(socket) {
-            let acknowledged = ops.accepted_bytes.saturating_sub(status.unacknowledged as u64);
-            let Some(&key) = ops.send.front() else { return };
-            let Some(op) = self.ops.peek(key) else { return };
-            match op.request {
-                Request::Send { end: Some(end), .. } if end <= acknowledged => self.finish(key, Ok(())),
-                Request::Shutdown { requested: true, .. } if end_acknowledged(status) => {
-                    self.finish(key, Ok(()));
-                }
-                Request::Close { requested: true, .. } if end_acknowledged(status) => {
-                    self.finish(key, Ok(()));
-                    self.forget_socket_quietly(socket);
-                }
-                _ => return,
-            }
-        }
-    }
-
     /// Nothing can be said about data before the handshake is over.
-    fn waits_for_connection(&mut self, socket: SocketId, status: &SocketStatus) -> bool {
+    pub(crate) fn waits_for_connection(&mut self, socket: SocketId, status: &SocketStatus) -> bool {
         let was_connected = self.sockets.ops(socket).is_some_and(|ops| ops.connected);
         status.failure.is_none() && (!was_connected || status.phase == Phase::Connecting)
     }
@@ -247,7 +167,7 @@ impl EventQueue {
         true
     }
 
-    fn forget_socket_quietly(&mut self, socket: SocketId) {
+    pub(crate) fn forget_socket_quietly(&mut self, socket: SocketId) {
         self.sockets.remove(socket);
         // The stack may have let it go already.
         let _ = self.stack.close(socket);
@@ -283,13 +203,20 @@ impl EventQueue {
     }
 
     fn finish_with(&mut self, key: OpKey, result: Result<(), OpError>, add: impl FnOnce(&mut Completion)) {
+        if self.is_waiting_for_memory(key, result) {
+            return;
+        }
         let Some(op) = self.ops.remove(key) else { return };
         self.forget(key, &op.request);
         let (kind, bytes) = kind_and_bytes(&op.request, result.is_ok());
         let user_data = op.user_data;
+        let copied = match &op.request {
+            Request::Send { sending, .. } => sending.is_copied(),
+            // Everything else still goes through the stack's own memory.
+            _ => bytes > 0,
+        };
         let (buffer, buffers) = op.into_buffers();
-        // Everything still goes through the stack's own memory.
-        let flags = Flags { copied: bytes > 0, ..Flags::default() };
+        let flags = Flags { copied, ..Flags::default() };
         let mut done = Completion::new(key, user_data, kind, result);
         done = Completion { bytes, flags, buffer, buffers, ..done };
         add(&mut done);
@@ -298,7 +225,7 @@ impl EventQueue {
     }
 
     /// Takes an operation out of whatever list it waits in.
-    fn forget(&mut self, key: OpKey, request: &Request) {
+    pub(crate) fn forget(&mut self, key: OpKey, request: &Request) {
         if let Some(ops) = request.socket().and_then(|socket| self.sockets.ops(socket)) {
             ops.forget(key);
         }
@@ -328,7 +255,7 @@ fn kind_and_bytes(request: &Request, well: bool) -> (Kind, u64) {
         Request::Recv { filled, .. } => (Kind::Recv, *filled as u64),
         Request::RecvFrom { filled, .. } => (Kind::RecvFrom, *filled as u64),
         Request::SendTo { sent, .. } => (Kind::SendTo, *sent as u64),
-        Request::Send { accepted, .. } => (Kind::Send, *accepted),
+        Request::Send { sending, .. } => (Kind::Send, sending.accepted()),
         Request::Shutdown { .. } => (Kind::Shutdown, 0),
         Request::Close { .. } => (Kind::Close, 0),
         Request::Timeout { expirations, .. } => {
@@ -341,44 +268,13 @@ fn kind_and_bytes(request: &Request, well: bool) -> (Kind, u64) {
     }
 }
 
-/// Hands bytes to the stack until it is full or they are all there.
-fn feed(stack: &mut Stack, socket: SocketId, outgoing: &mut Outgoing) -> Fed {
-    let mut bytes = 0;
-    let state = loop {
-        let front = match outgoing.front() {
-            Ok([]) => break FedState::All,
-            Ok(front) => front,
-            Err(fault) => break FedState::File(fault),
-        };
-        match stack.send(socket, front) {
-            Ok(0) => break FedState::Full,
-            Ok(taken) => {
-                outgoing.advance(taken);
-                bytes += taken as u64;
-            }
-            Err(_) => break FedState::Refused,
-        }
-        if outgoing.is_empty() {
-            break FedState::All;
-        }
-    };
-    Fed { bytes, state }
-}
-
-fn file_error(fault: FileFault) -> OpError {
-    match fault {
-        FileFault::Truncated => OpError::FileTruncated,
-        FileFault::Io(kind) => OpError::File(kind),
-    }
-}
-
 /// The handshake is over (RFC 9293 3.3.2).
 fn is_open(phase: Phase) -> bool {
     !matches!(phase, Phase::Closed | Phase::Connecting)
 }
 
 /// Our FIN is acknowledged. A connection that failed is closed, too, but acknowledges nothing any more.
-fn end_acknowledged(status: &SocketStatus) -> bool {
+pub(crate) fn end_acknowledged(status: &SocketStatus) -> bool {
     status.failure.is_none() && matches!(status.phase, Phase::FinWait2 | Phase::TimeWait | Phase::Closed)
 }
 

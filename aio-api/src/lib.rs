@@ -69,6 +69,7 @@ mod outgoing;
 mod pace;
 mod queue;
 mod readiness;
+mod sending;
 mod socket;
 mod submit;
 mod timer;
@@ -93,6 +94,7 @@ pub use naio_stack::{
 pub use naio_sys::clock::{Clock, Time};
 pub use op::{OpKey, RecvOptions};
 pub use open::{CardOptions, OpenError};
+pub use outgoing::REFERENCE_LEN_MIN;
 pub use pace::Pace;
 pub use queue::EventQueue;
 pub use readiness::Taken;

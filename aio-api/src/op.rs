@@ -1,6 +1,7 @@
 //! The operations in flight: a table of bounded size, with keys that do not outlive their entry.
 
 use crate::outgoing::Outgoing;
+use crate::sending::Sending;
 use naio_dma::Buffer;
 use naio_nic::Link;
 use naio_stack::{ListenerId, SocketId, UdpId};
@@ -13,6 +14,19 @@ use std::time::Duration;
 pub struct OpKey {
     index: u32,
     generation: u32,
+}
+
+impl OpKey {
+    /// The key as a number, to name it to the stack.
+    pub(crate) fn token(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    /// The key that has this number.
+    pub(crate) fn of_token(token: u64) -> OpKey {
+        // The halves, as `token` put them together.
+        OpKey { index: token as u32, generation: (token >> 32) as u32 }
+    }
 }
 
 /// When a receive is complete.
@@ -74,12 +88,10 @@ pub(crate) enum Request {
         to: SocketAddr,
         sent: usize,
     },
-    /// `end` is the stream offset after the last byte, once all of it is in the stack's hands.
     Send {
         socket: SocketId,
         outgoing: Outgoing,
-        accepted: u64,
-        end: Option<u64>,
+        sending: Sending,
     },
     Shutdown {
         socket: SocketId,

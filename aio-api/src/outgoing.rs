@@ -3,12 +3,16 @@
 //! Hands out the next stretch of bytes and is told how many of them were taken. Files are read here,
 //! a piece at a time, with `pread`: copying, and blocking while the page cache is cold.
 
-use naio_dma::Buffer;
+use naio_dma::{Buffer, DmaSlice};
 use std::fs::File;
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+
+/// Pieces of a `sendv` that are shorter are copied: naming them costs the card more than copying costs us, and a
+/// packet cannot name many.
+pub const REFERENCE_LEN_MIN: usize = 256;
 
 /// Bytes of a file held in memory for one operation.
 const FILE_PIECE_LEN: usize = 64 * 1024;
@@ -25,6 +29,7 @@ pub(crate) enum FileFault {
 pub(crate) enum Outgoing {
     One { buffer: Buffer, range: Range<usize> },
     Many { parts: Vec<(Buffer, Range<usize>)>, next: usize },
+    Copy { bytes: Box<[u8]>, taken: usize },
     File { file: Arc<File>, offset: u64, left: u64, piece: Vec<u8>, taken: usize },
 }
 
@@ -38,7 +43,20 @@ impl Outgoing {
         match self {
             Outgoing::One { range, .. } => range.is_empty(),
             Outgoing::Many { parts, next } => parts[*next..].iter().all(|(_, range)| range.is_empty()),
+            Outgoing::Copy { bytes, taken } => bytes.len() == *taken,
             Outgoing::File { left, piece, taken, .. } => *left == 0 && piece.len() == *taken,
+        }
+    }
+
+    /// The next bytes as the card knows them, if they are to be sent from where they are.
+    pub(crate) fn reference(&mut self) -> Option<DmaSlice> {
+        match self {
+            Outgoing::One { buffer, range } => buffer.slice(range.clone()),
+            Outgoing::Many { parts, next } => {
+                let (buffer, range) = skip_empty(parts, next)?;
+                buffer.slice(range.clone()).filter(|slice| slice.len() as usize >= REFERENCE_LEN_MIN)
+            }
+            Outgoing::Copy { .. } | Outgoing::File { .. } => None,
         }
     }
 
@@ -47,11 +65,9 @@ impl Outgoing {
         match self {
             Outgoing::One { buffer, range } => Ok(&buffer[range.clone()]),
             Outgoing::Many { parts, next } => {
-                while parts.get(*next).is_some_and(|(_, range)| range.is_empty()) {
-                    *next += 1;
-                }
-                Ok(parts.get(*next).map_or(&[], |(buffer, range)| &buffer[range.clone()]))
+                Ok(skip_empty(parts, next).map_or(&[], |(buffer, range)| &buffer[range.clone()]))
             }
+            Outgoing::Copy { bytes, taken } => Ok(&bytes[*taken..]),
             Outgoing::File { file, offset, left, piece, taken } => {
                 if *taken == piece.len() && *left > 0 {
                     let want = (*left).min(FILE_PIECE_LEN as u64) as usize;
@@ -76,7 +92,7 @@ impl Outgoing {
                     range.start += bytes;
                 }
             }
-            Outgoing::File { taken, .. } => *taken += bytes,
+            Outgoing::File { taken, .. } | Outgoing::Copy { taken, .. } => *taken += bytes,
         }
     }
 
@@ -85,9 +101,20 @@ impl Outgoing {
         match self {
             Outgoing::One { buffer, .. } => (Some(buffer), Vec::new()),
             Outgoing::Many { parts, .. } => (None, parts.into_iter().map(|(buffer, _)| buffer).collect()),
-            Outgoing::File { .. } => (None, Vec::new()),
+            Outgoing::Copy { .. } | Outgoing::File { .. } => (None, Vec::new()),
         }
     }
+}
+
+/// The first part that is not empty, from `next` on.
+fn skip_empty<'a>(
+    parts: &'a [(Buffer, Range<usize>)],
+    next: &mut usize,
+) -> Option<&'a (Buffer, Range<usize>)> {
+    while parts.get(*next).is_some_and(|(_, range)| range.is_empty()) {
+        *next += 1;
+    }
+    parts.get(*next)
 }
 
 /// Reads at least one byte; the end of the file is a fault here, because more was promised.

@@ -8,6 +8,7 @@ use crate::error::{SubmitError, SubmitReason};
 use crate::op::{Op, OpKey, RecvOptions, Request};
 use crate::outgoing::Outgoing;
 use crate::queue::EventQueue;
+use crate::sending::Sending;
 use naio_dma::Buffer;
 use naio_stack::{ConnectError, SocketId};
 use std::fs::File;
@@ -87,8 +88,14 @@ impl EventQueue {
         Ok(key)
     }
 
-    /// Sends `range` of `buffer`. Completes when the peer has acknowledged its last byte: from then
-    /// on the buffer is the program's again. Several may be outstanding; they go out in this order.
+    /// Sends `range` of `buffer`, without copying: the card reads the bytes from the buffer whenever a segment of
+    /// them leaves. Completes when the peer has acknowledged the last byte and no packet refers to the buffer any
+    /// more: then it is the program's again. Several may be outstanding; they go out in this order.
+    ///
+    /// A card that computes no checksums (82542, or 82543 and later parts over IPv6 where they cannot) gets copies, and
+    /// the completion says so ([`Flags::is_copied`](crate::Flags::is_copied)). A buffer that is dropped with the queue,
+    /// or whose connection ends, stays the card's until the card is done with it: completions with errors wait for
+    /// that too.
     ///
     /// # Errors
     /// [`SubmitError`], with the buffer in it.
@@ -116,7 +123,35 @@ impl EventQueue {
         self.insert_outgoing(socket, user_data, Outgoing::One { buffer, range })
     }
 
-    /// Sends ranges of several buffers, one after the other, as one operation. The buffers come back in
+    /// Sends bytes that are not registered memory, or too few to be worth a buffer: they are copied now, and the memory
+    /// is the program's again when this returns. Completes when the peer has acknowledged the last byte.
+    ///
+    /// # Errors
+    /// [`SubmitReason`]; nothing was submitted. There must be at least one byte.
+    ///
+    /// ```no_run
+    /// # use aio_api::{EventQueue, SocketId};
+    /// # fn example(queue: &mut EventQueue, socket: SocketId) -> Result<(), Box<dyn std::error::Error>> {
+    /// queue.send_copy(socket, b"HTTP/1.1 204 No Content\r\n\r\n", 9)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn send_copy(
+        &mut self,
+        socket: SocketId,
+        bytes: &[u8],
+        user_data: u64,
+    ) -> Result<OpKey, SubmitError> {
+        self.admit_send(socket)?;
+        if bytes.is_empty() {
+            return Err(SubmitReason::Range.into());
+        }
+        self.insert_outgoing(socket, user_data, Outgoing::Copy { bytes: bytes.into(), taken: 0 })
+    }
+
+    /// Sends ranges of several buffers, one after the other, as one operation: by reference as with
+    /// [`send`](EventQueue::send), but pieces shorter than [`REFERENCE_LEN_MIN`](crate::REFERENCE_LEN_MIN), of which a
+    /// packet would need many, are copied together, and the completion says so. The buffers come back in
     /// [`Completion::buffers`](crate::Completion::buffers), in the same order.
     ///
     /// # Errors
@@ -300,7 +335,7 @@ impl EventQueue {
         user_data: u64,
         outgoing: Outgoing,
     ) -> Result<OpKey, SubmitError> {
-        let request = Request::Send { socket, outgoing, accepted: 0, end: None };
+        let request = Request::Send { socket, outgoing, sending: Sending::default() };
         self.insert_send(socket, user_data, request)
     }
 

@@ -7,7 +7,7 @@ use crate::error::OpError;
 use crate::queue::EventQueue;
 use naio_dma::Page;
 use naio_nic::{ExtentId, Health, RxFrame, TxPacket};
-use naio_stack::SocketId;
+use naio_stack::{Released, SocketId};
 use naio_sys::mark;
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ pub(crate) struct Batches {
     spare: Vec<Page>,
     released: Vec<ExtentId>,
     packets: Vec<TxPacket>,
+    pub(crate) returned: Vec<Released>,
     pub(crate) sockets: Vec<SocketId>,
 }
 
@@ -173,7 +174,8 @@ impl EventQueue {
             nic.rx_pages() + above + pool.idle_count() == pool.capacity() as usize
         });
         let census = self.stack.census();
-        pages && census.keys == census.bound_flows && census.timers <= census.flows
+        let lent = census.stretches == 0 || self.ops.outstanding() > 0;
+        pages && lent && census.keys == census.bound_flows && census.timers <= census.flows
     }
 }
 
