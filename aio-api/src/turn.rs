@@ -174,7 +174,8 @@ impl EventQueue {
             nic.rx_pages() + above + pool.idle_count() == pool.capacity() as usize
         });
         let census = self.stack.census();
-        let lent = census.stretches == 0 || self.ops.outstanding() > 0;
+        // A card that is gone gives nothing back, and refers to nothing.
+        let lent = census.stretches == 0 || self.ops.outstanding() > 0 || self.nic.is_none();
         pages && lent && census.keys == census.bound_flows && census.timers <= census.flows
     }
 }

@@ -32,6 +32,7 @@ fn card(counters: &Counters) -> Vec<(&'static str, u64)> {
         ("rx_dropped_frame_errors", nic.rx_frame_errors),
         ("rx_dropped_length_errors", nic.rx_length_errors),
         ("rx_dropped_no_page", nic.rx_no_page),
+        ("rx_dropped_reset", nic.rx_reset),
         ("rx_dropped_hw_errors", nic.hw_rx_errors),
         ("rx_dropped_hw_length", nic.hw_rx_length_errors),
         ("tx_refused", nic.tx_refused),

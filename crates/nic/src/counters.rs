@@ -22,6 +22,12 @@ pub struct Counters {
     pub rx_length_errors: u64,
     /// Dropped by the driver: no spare page to put in its place.
     pub rx_no_page: u64,
+    /// Lost by the driver: frames in the ring that nobody had taken when the card had to be reset.
+    pub rx_reset: u64,
+    /// Frames posted and not sent when the card had to be reset.
+    pub tx_reset: u64,
+    /// Times the card was reset because it sent nothing.
+    pub resets: u64,
     /// Refused by the driver: a packet too large, with too many fragments or without any byte.
     pub tx_refused: u64,
     /// Dropped by the card: the receive FIFO was full (8254x MPC).

@@ -27,6 +27,7 @@ mod stats;
 mod tests;
 mod tx;
 mod wait;
+mod watchdog;
 
 pub use eeprom::EepromError;
 pub use phy::PhyError;
@@ -46,6 +47,7 @@ use stats::Statistics;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 use tx::TxRing;
+use watchdog::Watchdog;
 
 /// Smallest ring: below it a burst of the size that Linux queues does not fit.
 pub const RING_LEN_MIN: u32 = 80;
@@ -167,6 +169,7 @@ pub struct E1000<D: Device> {
     multicast: MulticastTable,
     /// Nothing before the card is enabled.
     statistics: Option<Statistics>,
+    watchdog: Watchdog,
     gone: bool,
 }
 
@@ -213,6 +216,7 @@ impl<D: Device> E1000<D> {
             tx,
             multicast: MulticastTable::new(),
             statistics: None,
+            watchdog: Watchdog::default(),
             gone: false,
         };
         match card.start(config) {
@@ -329,6 +333,7 @@ impl<D: Device> Nic for E1000<D> {
         if self.is_gone() {
             return Health::Gone;
         }
+        self.watch();
         match self.device.attention() {
             Attention::None => Health::Alive,
             Attention::Release => Health::ReleaseRequested,
@@ -341,6 +346,7 @@ impl<D: Device> Nic for E1000<D> {
 
     fn set_multicast(&mut self, groups: &[Mac]) {
         if !self.gone {
+            self.watchdog.groups = groups.to_vec();
             self.multicast.set(&self.device, &self.features, groups);
         }
     }
@@ -390,6 +396,9 @@ impl<D: Device> Nic for E1000<D> {
             rx_frame_errors: rx.frame_errors,
             rx_length_errors: rx.length_errors,
             rx_no_page: rx.no_page,
+            rx_reset: rx.reset,
+            tx_reset: tx.reset,
+            resets: self.watchdog.resets,
             tx_refused: tx.refused,
             tx_cut_by_card: tx.cut_by_card,
             tx_cut_by_driver: tx.cut_by_driver,

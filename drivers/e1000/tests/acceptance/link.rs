@@ -65,6 +65,38 @@ fn packets_posted_without_a_link_leave_when_it_is_back_and_none_twice() {
     }
 }
 
+/// As often as the queue asks in the two seconds after which nobody waits any longer.
+const LOOKS: usize = 21;
+
+/// 8254x fact sheet 5.1: what waits for a link holds memory that its owner wants back.
+#[test]
+fn packets_that_find_no_link_for_long_come_back_and_the_card_works_afterwards() {
+    for (round, device) in [0x100e, 0x1008, 0x1026, 0x1010].into_iter().enumerate() {
+        let mut bench = Bench::new(of_profile(device, Profile::Silicon));
+        let mut memory = Memory::new(&bench.domain);
+        bench.nic.set_multicast(&[naio_nic::Mac([1, 0, 0x5e, 0, 0, 1])]);
+        bench.wire.plug(false);
+        bench.card.run();
+        let mut packets: Vec<TxPacket> = (0..10).map(|n| memory.packet(bench.mac(), 100 + n)).collect();
+        assert_eq!(bench.post(&mut packets), 10);
+        bench.nic.ring();
+        assert!((0..LOOKS - 1).all(|_| bench.nic.health() == Health::Alive));
+        assert_eq!(bench.released().len(), 0, "somebody may plug it in again at once");
+        assert_eq!(bench.nic.health(), Health::Alive);
+        assert_eq!(bench.released().len(), 10, "{device:#x}");
+        let counters = bench.counters();
+        assert_eq!((counters.resets, counters.tx_reset, counters.tx_frames), (1, 10, 0));
+        plug_in(&bench);
+        assert_eq!(bench.sent().len(), 0, "what was given up never leaves");
+        let what = format!("{device:#x}");
+        bench.exchange_in(&[bench.frame(60 + round, 1), bench.frame(1514, 2)], &what);
+        bench.exchange_out(&mut memory, 40, &what);
+        (0..2 * LOOKS).for_each(|_| assert_eq!(bench.nic.health(), Health::Alive));
+        assert_eq!(bench.counters().resets, 1, "nothing is pending");
+        bench.innocent(&what);
+    }
+}
+
 #[test]
 fn every_speed_and_duplex_that_a_partner_offers_is_reported() {
     let up = |mbit_per_s, full_duplex| Link::Up { mbit_per_s, full_duplex };
