@@ -13,17 +13,23 @@ use crate::regs::{MTA, RA, VFTA};
 use crate::tx::desc::Descriptor;
 use crate::violation::{Ring, Wrong};
 
-/// Written areas must not cross a multiple of this on the first 82545 and 82546 (errata 23).
+/// Buffers and rings must not cross a multiple of this on the first 82545 and 82546 (errata 23).
 const BLOCK: u64 = 0x1_0000;
 /// Most bytes of a packet's first buffer in PCI-X mode (errata 10).
 const FIRST_LEN_MAX: usize = 2_015;
 /// A last buffer of a segmentation up to this needs no sentinel.
 const SENTINEL_LEN_MAX: usize = 8;
 
+/// The last buffer of a segmentation has at least this, so that it is not reported before it is fetched.
+const SENTINEL_LEN_MIN: usize = 4;
+/// Longest buffer of a segmentation, also in segments: the engine wants room for so many.
+const SEGMENTED_LEN_MAX: usize = 4_096;
+const SEGMENTED_SEGMENTS_MAX: usize = 4;
+
 /// An erratum that a driver ran into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Erratum {
-    /// A ring or receive buffer crosses a multiple of 64 KB (82545, 82546).
+    /// A ring or buffer crosses a multiple of 64 KB (82545, 82546).
     Crosses64K,
     /// The first buffer of a packet is longer than 2015 bytes in PCI-X mode.
     LongFirstBuffer,
@@ -32,6 +38,8 @@ pub enum Erratum {
     /// The last buffer of a segmentation, or of the single-buffer packet after it, has no sentinel of 4
     /// bytes: it may be reported before it is fetched.
     NoSentinel,
+    /// A buffer of a segmentation is longer than four segments or 4096 bytes.
+    LongSegmentedBuffer,
     /// An address above 4 GB outside of PCI-X mode.
     HighAddress,
     /// RDTR is not 0: reception may hang.
@@ -84,8 +92,18 @@ impl Core {
         }
         let single = first && descriptor.eop() && self.tx.after_segmentation && self.part.mac != Mac::I82544;
         let last = descriptor.tse() && descriptor.eop();
-        if (last || single && !descriptor.tse()) && len > SENTINEL_LEN_MAX {
+        let no_sentinel = (last || single && !descriptor.tse()) && len > SENTINEL_LEN_MAX;
+        if no_sentinel || last && len < SENTINEL_LEN_MIN {
             self.erratum(Erratum::NoSentinel, Some(place));
+        }
+        let first_revision = matches!(self.part.mac, Mac::I82545 | Mac::I82546);
+        if first_revision && descriptor.low / BLOCK != end / BLOCK {
+            self.erratum(Erratum::Crosses64K, Some(place));
+        }
+        // The first buffer holds the header, which is fetched once.
+        let most = (self.tx.segmentation_mss() * SEGMENTED_SEGMENTS_MAX).min(SEGMENTED_LEN_MAX);
+        if descriptor.tse() && !first && len > most {
+            self.erratum(Erratum::LongSegmentedBuffer, Some(place));
         }
         if descriptor.eop() {
             self.tx.after_segmentation = descriptor.tse();

@@ -81,6 +81,11 @@ impl Transmitter {
         self.out.bytes.len()
     }
 
+    /// MSS of the segmentation context.
+    pub(crate) fn segmentation_mss(&self) -> usize {
+        self.segmentation.mss
+    }
+
     pub(crate) fn mend(&mut self) {
         self.prefetched.forget();
         self.broken = false;

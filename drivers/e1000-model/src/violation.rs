@@ -153,6 +153,23 @@ pub enum Wrong {
         /// PAYLEN.
         payload: usize,
     },
+    /// A segmentation of IPv6, whose payload length the card gets wrong (8254x SDM 3.5.7).
+    #[error("segmentation of IPv6")]
+    SegmentationOfIpv6,
+    /// The header that is copied to each segment has an IPv4 length or checksum that is not 0 (8254x SDM 3.5.5).
+    #[error("segmentation: the IPv4 length is {len:#x} and its checksum {checksum:#x}, not 0")]
+    SegmentationHeader {
+        /// Total length.
+        len: u16,
+        /// Header checksum.
+        checksum: u16,
+    },
+    /// Headers of a segmentation lie in several buffers, and one of them is cut (8254x SDM 3.5.4).
+    #[error("segmentation: a buffer ends {at} bytes into the headers, inside one of them")]
+    HeaderCut {
+        /// Where.
+        at: usize,
+    },
     /// An erratum of this part that a driver must work around (only where it is asked for).
     #[error("erratum not worked around: {what:?}")]
     Erratum {

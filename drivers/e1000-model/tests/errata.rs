@@ -100,3 +100,40 @@ fn the_82544_corrupts_the_even_entry_of_a_table() {
     lucky.write(MTA + 4, 0x2222);
     assert_eq!(lucky.read(MTA), 0x1111, "not unless asked for");
 }
+
+#[test]
+fn buffers_of_a_segmentation_are_short_and_its_end_is_not_too_short() {
+    // MSS 1500: up to 4096 bytes in a buffer; MSS 500: up to 2000.
+    for (mss, body, last, expected) in [
+        (1_500, 4_096, 4, vec![]),
+        (1_500, 4_097, 4, vec![Erratum::LongSegmentedBuffer]),
+        (500, 2_000, 4, vec![]),
+        (500, 2_001, 4, vec![Erratum::LongSegmentedBuffer]),
+        (500, 1_000, 3, vec![Erratum::NoSentinel]),
+    ] {
+        let mut bench = strict(0x100e, Slot::Pci66).running(BAM);
+        let payload = body + 100 + last;
+        bench.post(
+            14 | 24 << 8 | 33 << 16 | (34 | 50 << 8) << 32,
+            DEXT | TSE | 3 << 24 | payload | 54 << 40 | mss << 48,
+        );
+        let at = bench.load(0, &frame(BROADCAST, 54 + payload as usize));
+        bench.post(at, 54 | DATA | TSE | IFCS);
+        bench.post(at + 54, body | DATA | TSE | IFCS);
+        bench.post(at + 54 + body, 100 | DATA | TSE | IFCS);
+        bench.post(at + 154 + body, last | DATA | TSE | IFCS | EOP | RS);
+        bench.ring();
+        assert_eq!(noticed(&bench), expected, "MSS {mss}, {body} and {last} bytes");
+    }
+}
+
+#[test]
+fn buffers_that_are_sent_must_not_cross_64_kb_either() {
+    for (id, expected) in [(0x1010, vec![Erratum::Crosses64K]), (0x1079, vec![])] {
+        let mut bench = strict(id, Slot::Pci66).running(BAM);
+        let edge = (bench.load(0, &[]) | 0xffff) + 1;
+        bench.post(edge - 50, 100 | EOP | IFCS | RS);
+        bench.ring();
+        assert_eq!(noticed(&bench), expected, "{id:#x}");
+    }
+}

@@ -150,3 +150,49 @@ fn udp_contexts_get_their_own_length() {
         assert_eq!(sent[16..18], 1028_u16.to_be_bytes());
     }
 }
+
+/// Which rule a segmentation broke whose headers come in these pieces.
+fn blamed(mss: u64, ipv4: bool, header: &[u8], cuts: &[usize]) -> Vec<Wrong> {
+    let mut bench = light(0x100e);
+    let (low, high) = context(3_000, mss, 54);
+    bench.post(low, if ipv4 { high } else { high & !(1 << 25) });
+    let at = bench.load(0, &[header, &[7; 3_000]].concat());
+    let ends = cuts.iter().copied().chain([54, 3_054]);
+    let mut from = 0;
+    for end in ends {
+        let last = if end == 3_054 { EOP | RS } else { 0 };
+        bench.post(at + from as u64, (end - from) as u64 | DATA | TSE | IFCS | IXSM | TXSM | last);
+        from = end;
+    }
+    bench.ring();
+    bench.card.violations().iter().map(|violation| violation.wrong).collect()
+}
+
+#[test]
+fn a_driver_that_does_not_keep_the_recipe_is_told_so() {
+    let good = header();
+    assert_eq!(blamed(1_000, true, &good, &[]), []);
+    assert_eq!(blamed(1_000, true, &good, &[14, 34]), [], "whole headers in buffers of their own");
+    assert_eq!(blamed(1_000, true, &good, &[30]), [Wrong::HeaderCut { at: 30 }]);
+    assert!(blamed(1_000, false, &good, &[]).contains(&Wrong::SegmentationOfIpv6));
+    for (at, len, checksum) in [(16, 9, 0), (24, 0, 9)] {
+        let mut bad = good.clone();
+        bad[at + 1] = 9;
+        assert_eq!(blamed(1_000, true, &bad, &[]), [Wrong::SegmentationHeader { len, checksum }]);
+    }
+}
+
+#[test]
+fn a_segment_that_does_not_fit_the_fifo_is_refused() {
+    // 10 KB, of which 80 bytes stay free.
+    let most = 10 * 1024 - 80 - 54;
+    for (mss, cut) in [(most, true), (most + 1, false)] {
+        let mut bench = light(0x1075);
+        let (low, high) = context(3_000, mss, 54);
+        bench.post(low, high);
+        let at = bench.load(0, &[header(), vec![7; 3_000]].concat());
+        bench.post(at, 3_054 | DATA | TSE | IFCS | EOP | RS | IXSM | TXSM);
+        bench.ring();
+        assert_eq!((bench.sent().is_some(), bench.card.violations().is_empty()), (cut, cut), "MSS {mss}");
+    }
+}

@@ -15,7 +15,7 @@ const PACKET_LEN_MIN: usize = 48;
 /// A frame has at least its header.
 const HEADER_LEN: usize = 14;
 /// Space in the transmit FIFO that a packet may not use.
-const FIFO_SLACK: usize = 80;
+pub(super) const FIFO_SLACK: usize = 80;
 /// A manual clock counts microseconds.
 const CLOCK_GRAIN_NS: u64 = 1_000;
 /// How late a thread may wake without slowing the line down.

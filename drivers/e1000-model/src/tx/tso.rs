@@ -4,6 +4,7 @@
 //! context makes a call long. The header is kept in a store of 240 bytes as on the chip.
 
 use super::desc::{Context, Descriptor, Kind};
+use super::emit::FIFO_SLACK;
 use super::{PACKET_LEN_MAX, Packet};
 use crate::core::{Core, RingShape};
 use crate::stats;
@@ -65,6 +66,22 @@ impl Core {
             && (1..=HEADER_LEN_MAX).contains(&context.header_len)
             && context.mss > 0
             && context.header_len + context.mss <= PACKET_LEN_MAX
+            && context.header_len + context.mss + FIFO_SLACK <= self.tx_fifo_len()
+    }
+
+    /// What the recipe asks of the headers, now that they are all there (8254x SDM 3.5.4 to 3.5.7).
+    fn check_headers(&mut self, state: &Segmenting, context: Context, first: Descriptor) {
+        let place = state.ring.head;
+        if !context.ipv4 {
+            self.blame_at(Wrong::SegmentationOfIpv6, Ring::Transmit, place);
+            return;
+        }
+        let word =
+            |at: usize| state.header.get(at..at + 2).map_or(0, |word| u16::from_be_bytes([word[0], word[1]]));
+        let (len, checksum) = (word(context.ip.start + 2), word(context.ip.offset));
+        if len != 0 || first.ixsm() && checksum != 0 {
+            self.blame_at(Wrong::SegmentationHeader { len, checksum }, Ring::Transmit, place);
+        }
     }
 
     /// Takes what the descriptor at hand still has, up to the end of one segment.
@@ -75,7 +92,7 @@ impl Core {
         let descriptor = state.descriptor;
         let len = if descriptor.low == 0 { 0 } else { descriptor.len() };
         if !packet.failed && state.taken < len {
-            packet.failed = !self.take(&mut state, context, len);
+            packet.failed = !self.take(&mut state, context, packet.first, len);
         }
         if packet.failed {
             state.taken = len;
@@ -103,7 +120,7 @@ impl Core {
     }
 
     /// Header bytes first, then payload up to MSS; false if memory was not there.
-    fn take(&mut self, state: &mut Segmenting, context: Context, len: usize) -> bool {
+    fn take(&mut self, state: &mut Segmenting, context: Context, first: Descriptor, len: usize) -> bool {
         let index = state.ring.head;
         let iova = |taken: usize| state.descriptor.low.wrapping_add(taken as u64);
         if state.have < context.header_len {
@@ -119,6 +136,13 @@ impl Core {
             }
             state.have += want;
             state.taken += want;
+            let whole = [context.ip.start, context.transport.start, context.header_len].contains(&state.have);
+            if !whole {
+                self.blame_at(Wrong::HeaderCut { at: state.have }, Ring::Transmit, index);
+            }
+            if state.have == context.header_len {
+                self.check_headers(state, context, first);
+            }
         }
         if state.have < context.header_len || state.taken >= len {
             return true;
