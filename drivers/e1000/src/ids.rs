@@ -201,6 +201,11 @@ const MTU_MAX: usize = 16_110;
 const PHY_82544: u32 = 0x0141_0c30;
 const PHY_88E1011: u32 = 0x0141_0c20;
 
+/// Whether the part cuts long TCP packets of IPv4, as the drivers of record let it (8254x fact sheet 1.2).
+pub(crate) fn cuts(mac: MacType) -> bool {
+    mac >= MacType::I82544 && mac != MacType::I82547
+}
+
 fn features(mac: MacType, media: Media) -> Option<Features> {
     use MacType::*;
     // 82542 and 82543 lack MDIC, 82541 and 82547 have another PHY and EEPROM, optics have no PHY:
@@ -218,7 +223,7 @@ fn features(mac: MacType, media: Media) -> Option<Features> {
         eeprom_size_bit: true,
         dual_port: mac == I82546 || mac == I82546Rev3,
         table_words_from_the_top: mac == I82544,
-        tx_segmentation: mac >= I82544 && mac != I82547,
+        tx_segmentation: cuts(mac),
         tx_sentinel_behind: mac != I82544,
         tx_odd_ends_in_pcix: mac == I82544,
         mtu_max: MTU_MAX,

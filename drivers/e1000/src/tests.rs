@@ -8,6 +8,7 @@ mod card;
 mod counters;
 mod gone;
 mod hostile;
+mod parts;
 mod property;
 mod receive;
 mod stop;
