@@ -7,7 +7,8 @@
 //! smoltcp then sends the first unacknowledged segment again and adapts its congestion window as to any loss.
 //!
 //! What a peer can cause is bounded: by selective acknowledgments, one segment for each segment's length that it
-//! acknowledges; by silence, [`PROBES_MAX`] for each such length, no sooner than a round trip.
+//! acknowledges; by silence, [`PROBES_MAX`] for each such length, no sooner than a round trip, and [`FIN_PROBES_MAX`]
+//! for the end.
 
 use crate::Stack;
 use crate::flow::Flow;
@@ -18,6 +19,7 @@ use crate::port::Emitted;
 use crate::sack::Sacked;
 use crate::segment::PureAck;
 use naio_sys::clock::Time;
+use smoltcp::socket::tcp::State;
 use std::time::Duration;
 
 /// Duplicate acknowledgments, or segments known to have arrived behind it, that mean a segment is lost
@@ -25,6 +27,8 @@ use std::time::Duration;
 pub(crate) const DUPLICATES: u32 = 3;
 /// Silences for which one and the same segment is sent again; then only smoltcp's timeout is left.
 const PROBES_MAX: u8 = 2;
+/// Silences for which a FIN alone is sent again. smoltcp's timeout may have grown long over the data before it.
+const FIN_PROBES_MAX: u8 = 4;
 /// The shortest silence that means a loss: what a peer may gather a burst for.
 const SILENCE_MIN_US: u64 = 10_000;
 /// How long a peer may keep the acknowledgment of a lone segment (RFC 8985 7.2, "WCDelAckT").
@@ -208,11 +212,16 @@ impl Flow {
         self.snd_una().zip(self.sent_end).is_some_and(|(una, end)| is_before(una, end))
     }
 
-    /// Whether smoltcp may be made to send something again: guard (c) forbids it for a FIN alone, and a closed window
-    /// has its own probes.
+    /// Whether only the peer's answer to our FIN is missing.
+    fn is_fin_alone(&self) -> bool {
+        let is_closing = matches!(self.state(), State::FinWait1 | State::Closing | State::LastAck);
+        is_closing && self.socket().send_queue() == 0
+    }
+
+    /// Whether something may be sent again: a closed window has its own probes.
     fn may_repeat(&self) -> bool {
         let is_open = self.heard_ack.is_some_and(|(_, window)| window > 0);
-        self.has_sent() && is_open && self.socket().send_queue() > 0
+        self.has_sent() && is_open && (self.socket().send_queue() > 0 || self.is_fin_alone())
     }
 
     /// When the silence will have lasted long enough to mean a loss (compare RFC 8985 7.2): nothing was acknowledged
@@ -229,7 +238,7 @@ impl Flow {
         let flight = end.wrapping_sub(una);
         let again = self.recovery.again_at(una, mss);
         let probes = if again.is_some() { self.recovery.probes } else { 0 };
-        if probes >= PROBES_MAX {
+        if probes >= if self.is_fin_alone() { FIN_PROBES_MAX } else { PROBES_MAX } {
             return None;
         }
         let (rtt, variation) = self.meter.rtt_us()?;
@@ -267,16 +276,37 @@ impl Stack {
         if !flow.may_repeat() || !(is_lost || is_silent) {
             return;
         }
-        flow.end_slow_start();
+        let is_fin = flow.is_fin_alone();
         flow.recovery.begin(una, end, now, mss);
-        flow.recovery.told = Some(now);
+        if !is_fin {
+            flow.end_slow_start();
+            flow.recovery.told = Some(now);
+        }
         flow.recovery.probes += u8::from(!is_lost);
         flow.recovery.is_guess = !is_lost;
         match is_lost {
             true => self.counters.losses_by_sack += 1,
             false => self.counters.losses_by_silence += 1,
         }
-        self.repeat_first(index, una);
+        match is_fin {
+            true => self.repeat_fin(index, una),
+            false => self.repeat_first(index, una),
+        }
+    }
+
+    /// Sends our FIN again by ourselves: of duplicate acknowledgments smoltcp would forget it (guard c).
+    fn repeat_fin(&mut self, index: u32, una: u32) {
+        if self.replies_are_full() {
+            return;
+        }
+        let Some(flow) = self.flows.at_mut(index) else { return };
+        let (Some(key), Some(acked), to) = (flow.key, flow.acked, flow.mac) else { return };
+        flow.meter.retransmits += 1;
+        flow.meter.segments_sent += 1;
+        let fin = PureAck::fin_to_peer(key, (una, acked), flow.window_field());
+        let (replies, counters) = (&mut self.replies, &mut self.counters);
+        self.outbox
+            .packet(replies, counters, to, fin.bytes().len(), |packet| packet.copy_from_slice(fin.bytes()));
     }
 
     /// Makes smoltcp send its first unacknowledged segment again: the last acknowledgment, once with another window,

@@ -45,6 +45,13 @@ impl PureAck {
         segment
     }
 
+    /// The end of our stream, for the peer of the connection `key`.
+    pub(crate) fn fin_to_peer(key: FlowKey, numbers: (u32, u32), window: u16) -> PureAck {
+        let mut segment = PureAck::to_peer(key, numbers, window);
+        segment.bytes[segment.len - TCP_HEADER_LEN + TCP_FLAGS_AT] |= FIN;
+        segment
+    }
+
     /// The end of a connection, for its peer: `seq` is what it expects next.
     pub(crate) fn reset_to_peer(key: FlowKey, seq: u32) -> PureAck {
         let mut segment = PureAck::to_peer(key, (seq, 0), 0);

@@ -86,8 +86,7 @@ pub(crate) struct Sink {
     socket: Option<SocketId>,
     pub(crate) received: u64,
     last_us: u64,
-    /// The longest time between two arrivals of data, in microseconds. A FIN that is lost alone is not in it: only
-    /// smoltcp's timeout repeats it.
+    /// The longest time between two arrivals, that of the end counted, in microseconds.
     pub(crate) silence_us: u64,
     /// From the accept to the last byte.
     pub(crate) took_us: u64,
@@ -137,9 +136,7 @@ impl Program for Sink {
                 }
                 self.received += done.bytes;
                 let socket = self.socket.expect("it is connected");
-                if done.bytes > 0 {
-                    self.silence_us = self.silence_us.max(now - self.last_us);
-                }
+                self.silence_us = self.silence_us.max(now - self.last_us);
                 self.last_us = now;
                 if done.flags.is_eof() {
                     assert_eq!(self.received, self.len, "all of it");

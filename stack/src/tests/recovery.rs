@@ -134,19 +134,51 @@ fn a_lone_segment_is_not_repeated_while_its_acknowledgment_may_be_delayed() {
     assert!(bench.now_us - start < 1_000_000, "long before smoltcp's timeout");
 }
 
-/// Guard (c): three duplicate acknowledgments would make smoltcp forget the FIN.
+/// Guard (c): of three duplicate acknowledgments smoltcp would forget the FIN, so it is sent without smoltcp.
 #[test]
-fn a_fin_alone_and_a_closed_window_are_left_to_smoltcp() {
-    let mut bench = Bench::new(|_| {});
-    let mut peer = sending(&mut bench, MSS as usize);
-    bench.stack.shutdown(peer.socket).expect("connected");
-    assert!(bench.segments()[0].flags.fin);
-    peer.ack = peer.ack.wrapping_add(MSS);
-    bench.feed(&peer.segment());
-    assert!(bench.wait_ms(950).is_empty());
-    assert!(bench.wait_ms(100).iter().any(|segment| segment.flags.fin), "by its timeout");
-    assert_eq!(bench.stack.counters().losses_by_silence, 0);
+fn silence_repeats_a_fin_alone_boundedly() {
+    for closes_first in [true, false] {
+        let mut bench = Bench::new(|_| {});
+        let mut peer = sending(&mut bench, MSS as usize);
+        peer.ack = peer.ack.wrapping_add(MSS);
+        bench.feed(&peer.segment());
+        if !closes_first {
+            bench.feed(&peer.segment().fin());
+            peer.seq = peer.seq.wrapping_add(1);
+            bench.segments();
+        }
+        bench.stack.shutdown(peer.socket).expect("connected");
+        let first = bench.segments().pop().expect("a FIN");
+        assert!(first.flags.fin);
+        let start = bench.now_us;
+        let mut waits = Vec::new();
+        while bench.now_us < start + 950_000 {
+            bench.now_us += 1_000;
+            for segment in bench.segments() {
+                assert_eq!(segment, first, "the same again");
+                waits.push((bench.now_us - start) / 1_000);
+            }
+        }
+        // 10 ms, 20 ms, 40 ms, 80 ms and what an acknowledgment may be delayed by each.
+        let expected = [210, 430, 670, 950];
+        let is_near = |(wait, expected): (&u64, u64)| wait.abs_diff(expected) <= 5;
+        assert!(waits.len() == 4 && waits.iter().zip(expected).all(is_near), "{waits:?}");
+        let info = bench.stack.info(peer.socket).expect("known");
+        assert_eq!((bench.stack.counters().losses_by_silence, info.retransmits), (4, 4));
+        assert!(
+            bench.wait_ms(100).iter().any(|segment| segment.flags.fin),
+            "smoltcp's timeout comes as well"
+        );
+        assert_eq!(bench.wait_ms(1_500).len(), 0, "and nothing but that");
+        peer.ack = peer.ack.wrapping_add(1);
+        bench.feed(&peer.segment());
+        let after = if closes_first { Phase::FinWait2 } else { Phase::Closed };
+        assert_eq!(bench.status(peer.socket).phase, after);
+    }
+}
 
+#[test]
+fn a_closed_window_is_left_to_smoltcp() {
     let mut bench = Bench::new(|_| {});
     let peer = sending(&mut bench, 4 * MSS as usize);
     bench.feed(&peer.segment().window(0));
