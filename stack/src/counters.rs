@@ -236,11 +236,11 @@ pub struct Counters {
     pub flows_broken: u64,
     /// Ends of streams that came before missing data and were remembered.
     pub fins_recalled: u64,
-    /// Segments sent again because the peer's selective acknowledgments showed them lost.
+    /// Segments sent again because the peer's acknowledgments, most of them selective, showed them lost.
     pub losses_by_sack: u64,
     /// Segments sent again because nothing was acknowledged for longer than the round trips explain.
     pub losses_by_silence: u64,
-    /// Of those, the ones whose first copy had arrived, as far as that can be told.
+    /// Of these and what followed from them, the ones whose first copy had arrived, as far as that can be told.
     pub losses_in_vain: u64,
     /// Window acknowledgments repaired (guard d).
     pub zero_window_repaired: u64,

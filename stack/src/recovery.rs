@@ -43,8 +43,11 @@ pub(crate) struct Recovery {
     again: Option<(u32, Time)>,
     /// How often silence was the reason.
     probes: u8,
-    /// It was the last time, and no answer has come.
+    /// It was the last time, or what came of such a time, and no answer has come.
     is_guess: bool,
+    /// The last answer came when it could not be the first copy's, and showed nothing behind the repeated segment: what
+    /// was sent before that, and is still missing, is lost as well (compare RFC 8985 6.2).
+    confirms: bool,
     /// When smoltcp was last told to send something again.
     told: Option<Time>,
     /// Where all that was sent ended when the first loss of the present episode showed.
@@ -137,13 +140,14 @@ impl Flow {
     #[cold]
     fn judge_probe(&mut self, now: Time) -> bool {
         let Some((una, min)) = self.snd_una().zip(self.meter.min_us()) else { return false };
+        let mss = self.longest();
         let recovery = &mut self.recovery;
-        let Some((_, at)) = recovery.again.filter(|(of, _)| recovery.probes > 0 && is_before(*of, una))
-        else {
+        let Some((of, at)) = recovery.again.filter(|(of, _)| recovery.is_guess && is_before(*of, una)) else {
             return false;
         };
         recovery.is_guess = false;
         let in_vain = now.since(at).as_micros() < u128::from(min);
+        recovery.confirms = !in_vain && una.wrapping_sub(of) <= mss;
         recovery.caution = match in_vain {
             true => (recovery.caution + 1).min(CAUTION_MAX),
             false => recovery.caution.saturating_sub(1),
@@ -171,7 +175,7 @@ impl Flow {
         // What was sent before the episode began and is still missing behind what arrived is lost, too (RFC 6582 3.2
         // step 3, "partial acknowledgment").
         let partial = recovery.until.is_some() && recovery.again_at(una, mss).is_none();
-        let more = sacked.bytes > 0 || (recovery.by_duplicates && !self.peer.sack);
+        let more = sacked.bytes > 0 || recovery.confirms || (recovery.by_duplicates && !self.peer.sack);
         let enough = sacked.bytes >= DUPLICATES * mss || sacked.stretches >= DUPLICATES;
         if enough || (partial && more) {
             recovery.lost = Some(una);
@@ -283,7 +287,7 @@ impl Stack {
             flow.recovery.told = Some(now);
         }
         flow.recovery.probes += u8::from(!is_lost);
-        flow.recovery.is_guess = !is_lost;
+        flow.recovery.is_guess = !is_lost || flow.recovery.confirms;
         match is_lost {
             true => self.counters.losses_by_sack += 1,
             false => self.counters.losses_by_silence += 1,

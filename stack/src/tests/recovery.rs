@@ -189,17 +189,23 @@ fn a_closed_window_is_left_to_smoltcp() {
     assert_eq!((counters.losses_by_sack, counters.losses_by_silence), (0, 0));
 }
 
+/// A handshake of this round trip, and no congestion window.
+fn slowly_connected(bench: &mut Bench, rtt_us: u64) -> Peer {
+    let tcp = TcpOptions { congestion: Congestion::None, ..TcpOptions::default() };
+    let (socket, syn) = bench.connecting(SocketOptions { tcp, ..SocketOptions::default() });
+    let (seq, ack) = (PEER_ISN.wrapping_add(1), syn.seq.wrapping_add(1));
+    let peer = Peer { socket, port: syn.source_port, seq, ack };
+    bench.now_us += rtt_us;
+    bench.feed(&peer.segment().seq(PEER_ISN).syn(1460, Some(7)));
+    bench.segments();
+    peer
+}
+
 /// An answer that comes sooner than any ever did answers the first copy (compare RFC 6298 3, Karn).
 #[test]
 fn a_segment_repeated_in_vain_makes_the_next_silence_longer() {
     let mut bench = Bench::new(|_| {});
-    let tcp = TcpOptions { congestion: Congestion::None, ..TcpOptions::default() };
-    let (socket, syn) = bench.connecting(SocketOptions { tcp, ..SocketOptions::default() });
-    let (seq, ack) = (PEER_ISN.wrapping_add(1), syn.seq.wrapping_add(1));
-    let mut peer = super::Peer { socket, port: syn.source_port, seq, ack };
-    bench.now_us += 8_000;
-    bench.feed(&peer.segment().seq(PEER_ISN).syn(1460, Some(7)));
-    bench.segments();
+    let mut peer = slowly_connected(&mut bench, 8_000);
     let mut waits = Vec::new();
     for _ in 0..3 {
         bench.stack.send(peer.socket, &[1; 2 * MSS as usize]).expect("connected");
@@ -366,4 +372,47 @@ fn a_burst_of_data_is_acknowledged_once_and_at_once() {
     bench.feed_burst(&(0..6).map(data).collect::<Vec<_>>());
     let acks = bench.segments();
     assert_eq!((acks.len(), acks[0].ack), (1, peer.seq.wrapping_add(600)));
+}
+
+/// A flight that is lost as a whole: the answer to the first segment, sent again, shows that the next is lost as well.
+#[test]
+fn the_answer_to_a_repeated_segment_shows_that_those_behind_it_are_lost() {
+    let probed = |bytes: usize| {
+        let mut bench = Bench::new(|_| {});
+        let peer = slowly_connected(&mut bench, RTT_US);
+        bench.stack.send(peer.socket, &vec![2; bytes]).expect("connected");
+        assert_eq!(leaving(&mut bench).len(), bytes / MSS as usize);
+        while leaving(&mut bench).is_empty() {
+            bench.now_us += 500;
+        }
+        (bench, peer)
+    };
+    let (mut bench, mut peer) = probed(6 * MSS as usize);
+    for _ in 0..5 {
+        bench.now_us += RTT_US;
+        peer = peer.plus(1);
+        bench.feed(&peer.segment());
+        assert_eq!(leaving(&mut bench), [peer.ack], "one, for each answer");
+    }
+    assert_eq!(bench.stack.counters().losses_by_silence, 1);
+    assert_eq!(bench.stack.counters().losses_by_sack, 5);
+
+    // Sooner than any answer ever came, or for more than was repeated: the first copies have arrived after all.
+    for (after_us, segments) in [(RTT_US / 2, 1), (RTT_US, 2)] {
+        let (mut bench, peer) = probed(6 * MSS as usize);
+        bench.now_us += after_us;
+        bench.feed(&peer.plus(segments).segment());
+        assert!(leaving(&mut bench).is_empty(), "{after_us} us {segments}");
+    }
+    // One that looked like it, and the others right behind it.
+    let (mut bench, peer) = probed(6 * MSS as usize);
+    bench.now_us += RTT_US;
+    bench.feed(&peer.plus(1).segment());
+    assert_eq!(leaving(&mut bench).len(), 1);
+    for n in 2..6 {
+        bench.now_us += 100;
+        bench.feed(&peer.plus(n).segment());
+        assert!(leaving(&mut bench).is_empty(), "no more than that one");
+    }
+    assert_eq!(bench.stack.counters().losses_in_vain, 1);
 }
