@@ -219,7 +219,7 @@ impl<D: Device> E1000<D> {
             watchdog: Watchdog::default(),
             gone: false,
         };
-        match card.start(config) {
+        match card.start(config.link_within) {
             Ok(link) => log::info!("{} {mac}: {link:?}", part.name),
             Err(e) => return Err(if card.is_gone() { OpenError::Gone } else { e }),
         }
@@ -227,12 +227,16 @@ impl<D: Device> E1000<D> {
     }
 
     /// Lets the card work, and waits until it has a link to work on.
-    fn start(&mut self, config: &Config) -> Result<Link, OpenError> {
+    fn start(&mut self, link_within: Duration) -> Result<Link, OpenError> {
         self.device.set_bus_master(true)?;
-        let (page_len, long) = (config.rx_page_len(), config.mtu > MTU);
-        self.statistics = Some(init::enable(&self.device, page_len, long));
+        self.statistics = Some(self.enable());
         self.rx.ring();
-        link::wait_up(&self.device, config.link_within).map_err(OpenError::NoLink)
+        link::wait_up(&self.device, link_within).map_err(OpenError::NoLink)
+    }
+
+    /// Both units on, for frames as long as the rings were made for.
+    fn enable(&self) -> Statistics {
+        init::enable(&self.device, self.rx.pool().page_len(), self.caps.mtu > MTU)
     }
 
     fn is_gone(&mut self) -> bool {

@@ -68,7 +68,7 @@ impl<D: Device> E1000<D> {
         init::start_link(&self.device, &self.features)?;
         init::program_tx(&self.device, &self.features, self.tx.desc(), self.tx.bell())?;
         init::program_rx(&self.device, &self.features, self.rx.desc(), self.rx.bell())?;
-        let mut statistics = init::enable(&self.device);
+        let mut statistics = self.enable();
         if let Some(before) = self.statistics.take() {
             statistics.counters = before.counters;
         }
