@@ -5,7 +5,7 @@
 //! Nothing written here is ever read back as truth: a driver keeps addresses and indices itself.
 #![allow(unsafe_code, reason = "atomics laid over memory that a device writes")]
 
-use crate::domain::Domain;
+use crate::domain::{Access, Domain};
 use crate::iova::Iova;
 use crate::region::{Region, RegionError};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,7 +42,7 @@ impl DescArray {
     /// # Errors
     /// As for any card memory: size, kernel, address space, IOMMU.
     pub fn new(domain: &Domain, count: u32) -> Result<DescArray, RegionError> {
-        let region = Region::new(domain, count as usize, DESC_LEN)?;
+        let region = Region::new(domain, count as usize, DESC_LEN, Access::ReadWrite)?;
         Ok(DescArray { region, count })
     }
 

@@ -7,7 +7,9 @@
 use crate::bus::Bus;
 use crate::iova::{Iova, IovaAllocator, IovaExhausted};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// An IOMMU (or the kernel in front of it) refused to map or unmap.
@@ -36,13 +38,24 @@ fn advice(memlock: &Option<u64>) -> String {
     }
 }
 
+/// What a card may do with a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It reads only: memory that is sent from, and windows of files. A write faults.
+    Read,
+    /// It reads and writes: rings, and pages it receives into.
+    ReadWrite,
+}
+
 /// Whatever translates a card's addresses: an IOMMU container, or nothing for a card of software.
 ///
 /// # Safety
 /// An implementation promises that after a successful [`unmap`](Mapper::unmap) the card can no
-/// longer reach that range, and that `map` makes nothing visible but the range it was given.
+/// longer reach that range, that `map` makes nothing visible but the range it was given, that a range of
+/// [`Access::Read`] cannot be written by the card, and that nothing at `start` is ever read or written by `map` itself
+/// (it may lie behind the end of a file).
 pub unsafe trait Mapper: Send + Sync {
-    /// Lets the card read and write `len` bytes at `start` under the address `iova`.
+    /// Lets the card reach `len` bytes at `start` under the address `iova`, as `access` says.
     ///
     /// # Safety
     /// 1. `start..start + len` stays mapped memory until `unmap` of the same range returned.
@@ -50,7 +63,13 @@ pub unsafe trait Mapper: Send + Sync {
     ///
     /// # Errors
     /// The refusal; nothing is mapped then.
-    unsafe fn map(&self, iova: Iova, start: NonNull<u8>, len: usize) -> Result<(), MapRefused>;
+    unsafe fn map(
+        &self,
+        iova: Iova,
+        start: NonNull<u8>,
+        len: usize,
+        access: Access,
+    ) -> Result<(), MapRefused>;
 
     /// Takes the range from the card again.
     ///
@@ -77,12 +96,27 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     /// The card's view, for [`Bus`]: looked up far more often than it changes.
     visible: RwLock<BTreeMap<u64, Visible>>,
+    /// Times a card of software read where a file had ended, or could not be read.
+    file_faults: AtomicU64,
 }
 
-#[derive(Clone, Copy)]
+/// A range as the domain shows it.
+#[derive(Clone)]
 pub(crate) struct Visible {
     pub(crate) start: NonNull<u8>,
     pub(crate) len: usize,
+    pub(crate) access: Access,
+    /// The file that the range maps, and the offset in it: then `start` is for the kernel alone, since a load from
+    /// behind the end of a file kills the process.
+    pub(crate) file: Option<(Arc<File>, u64)>,
+}
+
+/// Where a card's address leads.
+pub(crate) enum Place<'a> {
+    /// Memory.
+    Memory(NonNull<u8>),
+    /// A file, from this offset.
+    File(&'a Arc<File>, u64),
 }
 
 // SAFETY:
@@ -148,7 +182,7 @@ impl Domain {
             //    and `remove` unmaps them from this mapper too, because it is registered below
             //    under the same lock.
             // 2. HW-1 is what the owners of the ranges go by.
-            if let Err(refused) = unsafe { mapper.map(iova, range.start, range.len) } {
+            if let Err(refused) = unsafe { mapper.map(iova, range.start, range.len, range.access) } {
                 if !unmap_all(&*mapper, done) {
                     // As when an attachment is dropped.
                     state.register(mapper);
@@ -168,18 +202,27 @@ impl Domain {
         Bus::new(self.shared.clone())
     }
 
+    /// How often a card of software read a part of a [`FileWindow`](crate::FileWindow) that the file no longer had,
+    /// or that could not be read. It saw zeros there.
+    #[must_use]
+    pub fn file_faults(&self) -> u64 {
+        self.shared.file_faults.load(Ordering::Relaxed)
+    }
+
     /// Makes a range visible to every card.
     ///
     /// # Safety
     /// 1. The range stays mapped until `remove` returned `Ok`, for ever after [`AddError::Stuck`].
     /// 2. Its owner goes by HW-1.
-    pub(crate) unsafe fn add(&self, start: NonNull<u8>, len: usize) -> Result<Iova, AddError> {
+    /// 3. If it maps a file, `range.file` says so.
+    pub(crate) unsafe fn add(&self, range: Visible) -> Result<Iova, AddError> {
+        let (start, len, access) = (range.start, range.len, range.access);
         let mut state = self.shared.state();
         let iova = state.addresses.take(len as u64).map_err(AddError::Exhausted)?;
         for (n, (_, mapper)) in state.mappers.iter().enumerate() {
             // SAFETY:
             // 1. and 2. are the caller's promise, word for word.
-            if let Err(refused) = unsafe { mapper.map(iova, start, len) } {
+            if let Err(refused) = unsafe { mapper.map(iova, start, len, access) } {
                 let mut hidden = true;
                 for (_, earlier) in &state.mappers[..n] {
                     hidden &= unmap_all(&**earlier, [(iova, len)]);
@@ -192,7 +235,7 @@ impl Domain {
                 return Err(AddError::Refused(refused));
             }
         }
-        self.shared.visible_mut(|map| map.insert(iova.as_u64(), Visible { start, len }));
+        self.shared.visible_mut(|map| map.insert(iova.as_u64(), range));
         Ok(iova)
     }
 
@@ -229,13 +272,14 @@ impl Shared {
         change(&mut self.visible.write().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Runs `use_it` on the `len` bytes at `iova` if one range holds them all; the range cannot
-    /// leave the domain meanwhile.
+    /// Runs `use_it` on the place of the `len` bytes at `iova`, if one range holds them all and may be touched in
+    /// this way; the range cannot leave the domain meanwhile.
     pub(crate) fn with_range<R>(
         &self,
         iova: u64,
         len: usize,
-        use_it: impl FnOnce(NonNull<u8>) -> R,
+        access: Access,
+        use_it: impl FnOnce(Place<'_>) -> R,
     ) -> Option<R> {
         let map = self.visible.read().unwrap_or_else(PoisonError::into_inner);
         let (&base, range) = map.range(..=iova).next_back()?;
@@ -243,9 +287,20 @@ impl Shared {
         if len > range.len || offset > range.len - len {
             return None;
         }
+        if access == Access::ReadWrite && range.access == Access::Read {
+            return None;
+        }
+        if let Some((file, start)) = &range.file {
+            return Some(use_it(Place::File(file, start + offset as u64)));
+        }
         // SAFETY:
         // 1. `offset <= range.len`, and the range is one allocation.
-        Some(use_it(unsafe { range.start.add(offset) }))
+        Some(use_it(Place::Memory(unsafe { range.start.add(offset) })))
+    }
+
+    /// A card of software found less in a file than a window showed.
+    pub(crate) fn count_file_fault(&self) {
+        self.file_faults.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -317,7 +372,13 @@ mod tests {
     // SAFETY:
     // 1. No device stands behind it: nothing is ever made visible.
     unsafe impl Mapper for Recorder {
-        unsafe fn map(&self, iova: Iova, start: NonNull<u8>, len: usize) -> Result<(), MapRefused> {
+        unsafe fn map(
+            &self,
+            iova: Iova,
+            start: NonNull<u8>,
+            len: usize,
+            _: Access,
+        ) -> Result<(), MapRefused> {
             let mut shown = self.shown.lock().expect("no test panics here");
             if shown.len() == self.limit {
                 let source = Error::from(ErrorKind::OutOfMemory);

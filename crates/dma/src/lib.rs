@@ -5,7 +5,8 @@
 //! - [`Domain`]: one IO virtual address (IOVA) space for the process; every card attaches to it;
 //! - [`Pool`] and [`Page`]: fixed-size packet buffers, each owned by exactly one party at a time;
 //! - [`DescArray`]: descriptor rings, whose words are atomics;
-//! - [`Buffer`]: memory of the user, registered once;
+//! - [`Buffer`]: memory of the user, registered once, which cards can only read;
+//! - [`FileWindow`]: a part of a file, which cards can only read and the program not even that;
 //! - [`Bus`]: the card's side of the same memory, for cards made of software.
 //!
 //! It never knows what a descriptor means, nor any card, frame or socket.
@@ -35,14 +36,16 @@ mod buffer;
 mod bus;
 mod desc;
 mod domain;
+mod file_window;
 mod iova;
 mod pool;
 mod region;
 
-pub use buffer::Buffer;
+pub use buffer::{AlignedPage, Buffer};
 pub use bus::{Bus, BusFault};
 pub use desc::{DescArray, Done};
-pub use domain::{AttachError, Attachment, Domain, MapRefused, Mapper};
+pub use domain::{Access, AttachError, Attachment, Domain, MapRefused, Mapper};
+pub use file_window::{FileWindow, WindowError};
 pub use iova::{DmaSlice, Iova, IovaExhausted};
 pub use pool::{Page, Pool, Posted};
 pub use region::RegionError;

@@ -7,7 +7,7 @@
 #![allow(unsafe_code, reason = "slices over memory that a device wrote, under HW-1")]
 
 use crate::desc::Done;
-use crate::domain::Domain;
+use crate::domain::{Access, Domain};
 use crate::iova::{DmaSlice, Iova};
 use crate::region::{Region, RegionError};
 use std::ops::Range;
@@ -86,7 +86,7 @@ impl Pool {
         if !page_len.is_power_of_two() || !(Pool::PAGE_LEN_MIN..=Pool::PAGE_LEN_MAX).contains(&page_len) {
             return Err(RegionError::Size { count: count as usize, len: page_len });
         }
-        let region = Region::new(domain, count as usize, page_len)?;
+        let region = Region::new(domain, count as usize, page_len, Access::ReadWrite)?;
         let id = NEXT_POOL.fetch_add(1, Ordering::Relaxed);
         // Reversed, so that pages are handed out from the front: neighbours share huge pages.
         let idle = Mutex::new((0..count).rev().collect());

@@ -5,7 +5,7 @@ mod bench;
 
 use bench::frame;
 use naio_device::{Device, Doorbell, Registers};
-use naio_dma::{Buffer, DescArray, Domain};
+use naio_dma::{Buffer, DescArray, Domain, Page, Pool};
 use naio_e1000_model::regs::*;
 use naio_e1000_model::wire::pair::{Pair, pair};
 use naio_e1000_model::{Card, Model, Options, Partner, Tail};
@@ -21,7 +21,8 @@ struct End {
     card: Card,
     rx: DescArray,
     tx: DescArray,
-    pages: Vec<Buffer>,
+    pool: Pool,
+    pages: Vec<Page>,
     out: Vec<Buffer>,
     rdt: Tail,
     tdt: Tail,
@@ -34,11 +35,13 @@ impl End {
         let mut model = Model::new(options, &domain, wire).expect("a part of the family");
         model.set_bus_master(true).expect("always");
         let memory = "memory";
+        let pool = Pool::new(&domain, RING, 2048).expect(memory);
         let end = End {
             card: model.card(),
             rx: DescArray::new(&domain, RING).expect(memory),
             tx: DescArray::new(&domain, RING).expect(memory),
-            pages: Buffer::allocate(&domain, RING as usize, 2048).expect(memory),
+            pages: std::iter::from_fn(|| pool.take()).collect(),
+            pool,
             out: Buffer::allocate(&domain, RING as usize, 2048).expect(memory),
             rdt: model.doorbell(RDT).expect("a tail"),
             tdt: model.doorbell(TDT).expect("a tail"),
@@ -61,7 +64,7 @@ impl End {
     }
 
     fn page(&self, n: u32) -> u64 {
-        self.pages[n as usize].slice(0..2048).expect("inside").iova().as_u64()
+        self.pool.iova(&self.pages[n as usize]).as_u64()
     }
 
     fn send(&mut self, n: u32, bytes: &[u8]) {

@@ -1,7 +1,7 @@
 //! Two cards in one virtual time: pacing and delay on an impaired cable, to the microsecond.
 
 use naio_device::{Device, Doorbell, Registers};
-use naio_dma::{Buffer, DescArray, Domain};
+use naio_dma::{Buffer, DescArray, Domain, Pool};
 use naio_e1000_model::regs::*;
 use naio_e1000_model::wire::impair::{Harm, Impair};
 use naio_e1000_model::wire::pair::pair;
@@ -40,9 +40,9 @@ fn a_frame_takes_its_time_on_the_line_and_on_the_way() {
         (DescArray::new(&domain_a, 8).expect("memory"), DescArray::new(&domain_b, 8).expect("memory"));
     ring(&sender, TDBAL, &tx);
     ring(&receiver, RDBAL, &rx);
-    let pages = Buffer::allocate(&domain_b, 8, 2048).expect("memory");
-    for (n, page) in pages.iter().enumerate() {
-        rx.store(n as u32, page.slice(0..2048).expect("inside").iova().as_u64(), 0);
+    let pool = Pool::new(&domain_b, 8, 2048).expect("memory");
+    for n in 0..8 {
+        rx.store(n, pool.iova(&pool.take().expect("eight pages")).as_u64(), 0);
     }
     receiver.write(RCTL, 2 | 8 | 1 << 15);
     receiver.doorbell(RDT).expect("a tail").ring(7);

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its part of the bench")]
 
 use naio_device::{Device, Doorbell, Registers};
-use naio_dma::{Buffer, Bus, DescArray, Domain};
+use naio_dma::{Buffer, Bus, DescArray, Domain, Page, Pool};
 use naio_e1000_model::regs::*;
 use naio_e1000_model::wire::scripted::{Script, Scripted};
 use naio_e1000_model::{Card, Frame, Model, Options, Tail};
@@ -66,7 +66,8 @@ pub(crate) struct Bench {
     pub(crate) bus: Bus,
     pub(crate) rx: DescArray,
     pub(crate) tx: DescArray,
-    pub(crate) rx_buffers: Vec<Buffer>,
+    rx_pool: Pool,
+    rx_pages: Vec<Page>,
     pub(crate) tx_buffers: Vec<Buffer>,
     pub(crate) rx_doorbell: Tail,
     pub(crate) tx_doorbell: Tail,
@@ -82,13 +83,15 @@ impl Bench {
         let mut model = Model::new(options, &domain, wire).expect("a part of the family");
         model.set_bus_master(true).expect("always");
         let (rdt, tdt) = if model.identity().device == 0x1000 { (0x128, 0x438) } else { (RDT, TDT) };
+        let rx_pool = Pool::new(&domain, BUFFERS as u32, BUFFER_LEN).expect("memory");
         Bench {
             card: model.card(),
             script,
             bus: domain.bus(),
             rx: DescArray::new(&domain, RING).expect("memory"),
             tx: DescArray::new(&domain, RING).expect("memory"),
-            rx_buffers: Buffer::allocate(&domain, BUFFERS, BUFFER_LEN).expect("memory"),
+            rx_pages: std::iter::from_fn(|| rx_pool.take()).collect(),
+            rx_pool,
             tx_buffers: Buffer::allocate(&domain, BUFFERS, BUFFER_LEN).expect("memory"),
             rx_doorbell: model.doorbell(rdt).expect("a tail"),
             tx_doorbell: model.doorbell(tdt).expect("a tail"),
@@ -163,7 +166,7 @@ impl Bench {
     }
 
     pub(crate) fn buffer_iova(&self, n: u32) -> u64 {
-        self.rx_buffers[n as usize].slice(0..BUFFER_LEN).expect("inside").iova().as_u64()
+        self.rx_pool.iova(&self.rx_pages[n as usize]).as_u64()
     }
 
     /// The next descriptor if it is done, posting another in its place.
