@@ -210,9 +210,9 @@ impl Traffic {
             traffic.collect(bench);
             let _ = (bench.nic.link(), bench.counters());
             // All of it together is no two seconds: the watchdog counts how often it is asked.
-            let alive = traffic.posted % ASKED_EVERY != 0 || bench.nic.health() != Health::Gone;
+            let alive = !traffic.posted.is_multiple_of(ASKED_EVERY) || bench.nic.health() != Health::Gone;
             let armed = bench.nic.arm_irq(true);
-            assert!(armed == alive || traffic.posted % ASKED_EVERY != 0);
+            assert!(armed == alive || !traffic.posted.is_multiple_of(ASKED_EVERY));
         }
         traffic.settle(bench);
         traffic
