@@ -259,6 +259,9 @@ impl Stack {
         if before != after && !self.after_transition(index, before, after, tcp) {
             return;
         }
+        if before != after {
+            self.note_orphan(index);
+        }
         if tcp.window == 0 && after == State::FinWait2 {
             self.repair_zero_window(index, tcp);
         }

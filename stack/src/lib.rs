@@ -76,6 +76,7 @@ mod socket;
 mod starved;
 mod status;
 mod stream;
+mod time_wait;
 mod timers;
 mod tombstone;
 mod udp;
@@ -125,6 +126,7 @@ pub struct Stack {
     flows: slab::Slab<flow::Flow>,
     demux: demux::Demux,
     tombstones: tombstone::Tombstones,
+    orphans: time_wait::Orphans,
     dns: dns::Resolver,
     /// Present while an address is wanted by DHCP.
     dhcp: Option<Box<dhcp::Client>>,
@@ -191,6 +193,7 @@ impl Stack {
             flows: slab::Slab::new(config.sockets_max),
             demux: demux::Demux::new(key),
             tombstones: tombstone::Tombstones::new(key, config.time_waits_max),
+            orphans: time_wait::Orphans::new(),
             dns: dns::Resolver::new(&config.dns_servers, config.dns_queries_max),
             dhcp: None,
             lease_change: None,

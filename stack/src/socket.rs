@@ -36,13 +36,10 @@ impl Stack {
     }
 
     fn evict_time_wait(&mut self) -> bool {
-        let oldest = self
-            .flows
-            .iter()
-            .filter(|(_, flow)| flow.owner == Owner::Nobody && flow.state() == State::TimeWait)
-            .min_by_key(|(_, flow)| flow.time_wait_since)
-            .map(|(index, _)| index);
-        let Some(index) = oldest else { return false };
+        let flows = &self.flows;
+        let Some(Name { index, .. }) = self.orphans.pop(|name| flows.index(name).is_some()) else {
+            return false;
+        };
         self.counters.lingers_cut += 1;
         self.finish(index);
         true
@@ -275,6 +272,15 @@ impl Stack {
         }
     }
 
+    /// If nobody holds a connection in TIME-WAIT, its place is the next that is given away.
+    pub(crate) fn note_orphan(&mut self, index: u32) {
+        let flows = &self.flows;
+        let is_orphan = |flow: &&Flow| flow.owner == Owner::Nobody && flow.state() == State::TimeWait;
+        if flows.at(index).filter(is_orphan).is_some() {
+            self.orphans.push(flows.name(index), |name| flows.index(name).is_some());
+        }
+    }
+
     /// Takes the connection from its user or listener.
     pub(crate) fn orphan(&mut self, index: u32) {
         let now = self.now;
@@ -285,6 +291,7 @@ impl Stack {
             listener.forget(now, index);
         }
         self.flows.disown(index);
+        self.note_orphan(index);
     }
 
     /// Ends a connection: with a reset where the peer knows of it, silently where it does not.
