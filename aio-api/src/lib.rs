@@ -77,6 +77,11 @@ mod turn;
 mod udp;
 mod wait;
 mod watch;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the queue reads files itself until its sends go by reference")
+)]
+mod windows;
 
 pub use builder::{Builder, Cidr, CidrError};
 pub use completion::{Completion, Flags, Kind};

@@ -202,6 +202,13 @@ impl Domain {
         Bus::new(self.shared.clone())
     }
 
+    /// Whether some card's memory is pinned by an IOMMU, which counts against RLIMIT_MEMLOCK; a card of software
+    /// pins nothing.
+    #[must_use]
+    pub fn is_pinned(&self) -> bool {
+        !self.shared.state().mappers.is_empty()
+    }
+
     /// How often a card of software read a part of a [`FileWindow`](crate::FileWindow) that the file no longer had,
     /// or that could not be read. It saw zeros there.
     #[must_use]
@@ -359,6 +366,8 @@ mod tests {
         limit: usize,
         /// Where the last range lies for the program.
         start: Mutex<Option<usize>>,
+        /// How each range was shown.
+        writable: Mutex<Vec<Access>>,
         /// Refuses to take anything back.
         stuck: bool,
     }
@@ -377,7 +386,7 @@ mod tests {
             iova: Iova,
             start: NonNull<u8>,
             len: usize,
-            _: Access,
+            access: Access,
         ) -> Result<(), MapRefused> {
             let mut shown = self.shown.lock().expect("no test panics here");
             if shown.len() == self.limit {
@@ -386,6 +395,7 @@ mod tests {
             }
             *self.start.lock().expect("no test panics here") = Some(start.as_ptr() as usize);
             assert!(shown.insert(iova.as_u64(), len).is_none(), "mapped twice");
+            self.writable.lock().expect("no test panics here").push(access);
             Ok(())
         }
 
@@ -426,6 +436,26 @@ mod tests {
         assert!(matches!(refused, RegionError::Refused(_)));
         assert!(refused.to_string().contains("ulimit -l"), "{refused}");
         assert_eq!(domain.shared.visible.read().expect("not poisoned").len(), 1);
+    }
+
+    #[test]
+    fn a_window_that_the_iommu_refuses_is_an_error_and_sends_may_not_be_written() {
+        use crate::{FileWindow, WindowError};
+        let domain = Domain::new();
+        let mmu = Arc::new(Recorder { limit: 2, ..Recorder::default() });
+        let _attachment = domain.attach(mmu.clone()).expect("nothing to map yet");
+        assert!(domain.is_pinned());
+        let file = Arc::new(File::open("/proc/self/exe").expect("this program"));
+        let _pool = Pool::new(&domain, 2, 2048).expect("memory");
+        let window = FileWindow::map(&domain, &file, 0).expect("the one that fits");
+        let writable = mmu.writable.lock().expect("not poisoned").clone();
+        assert_eq!(writable, [Access::ReadWrite, Access::Read]);
+        let refused = FileWindow::map(&domain, &file, 0).expect_err("the one too many");
+        assert!(matches!(refused, WindowError::Refused(RegionError::Refused(_))));
+        assert!(refused.to_string().contains("ulimit -l"), "{refused}");
+        drop(window);
+        assert_eq!(mmu.shown(), 1);
+        assert_eq!(Arc::strong_count(&file), 1, "nobody keeps the file open");
     }
 
     #[test]

@@ -54,6 +54,15 @@ pub fn now() -> Time {
     Time(t.tv_sec as u64 * 1_000_000 + t.tv_nsec as u64 / 1_000)
 }
 
+/// The wall clock as file systems stamp it (`CLOCK_REALTIME_COARSE`), in nanoseconds since 1970: to tell whether a
+/// file changed just now, and for nothing else.
+#[must_use]
+pub fn file_time_ns() -> i64 {
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+    // In range until the year 2262.
+    t.tv_sec.saturating_mul(1_000_000_000).saturating_add(t.tv_nsec)
+}
+
 /// Where a program takes its time from: the machine, or a simulation that moves it by hand.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
