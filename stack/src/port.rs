@@ -5,7 +5,7 @@
 //! pure acknowledgments.
 
 use crate::counters::Counters;
-use crate::emission::Source;
+use crate::emission::{Headers, Source};
 use crate::ipv4::{self, ACK, RST};
 use crate::ipv6;
 use crate::outbox::Outbox;
@@ -124,12 +124,8 @@ impl TxToken for Emit<'_, '_> {
     #[inline]
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, write: F) -> R {
         let port = self.0;
-        let (emitted, source) = (&mut port.emitted, &port.source);
-        port.outbox.segment(port.packets, port.counters, port.to, len, source, |packet| {
-            let result = write(packet);
-            emitted.note(packet, source.mss);
-            result
-        })
+        let out = (&mut *port.packets, &mut *port.counters);
+        port.outbox.segment(out, port.to, len, &port.source, &mut port.emitted, write)
     }
 }
 
@@ -138,43 +134,38 @@ impl Emitted {
     /// number into pure acknowledgments. A peer that has received more finds those outside of its
     /// window and must not look at what they acknowledge (RFC 9293 3.10.7.4): two such ends deadlock
     /// once both lost an acknowledgment. A pure acknowledgment is <SEQ=SND.NXT>, so that is put in.
-    #[inline]
-    fn note(&mut self, packet: &mut [u8], mss: u16) {
-        // smoltcp writes neither IPv4 options nor IPv6 extension headers.
-        let header_len = if packet.first().is_some_and(|byte| byte >> 4 == 4) {
-            ipv4::HEADER_LEN
-        } else {
-            ipv6::HEADER_LEN
-        };
-        let packet_len = packet.len();
-        let Some(segment) = packet.get_mut(header_len..) else { return };
-        let Some(tcp) = ipv4::parse_tcp(segment) else { return };
-        if tcp.has(ACK) {
-            self.acked = Some(tcp.ack);
+    /// `mss` is what a segment is cut to. Hands on the sequence number that it should have, if that is another.
+    #[inline(always)]
+    pub(crate) fn note(&mut self, segment: &Headers, mss: u16) -> Option<u32> {
+        if segment.has(ACK) {
+            self.acked = Some(segment.ack);
         }
-        let end = tcp.seq.wrapping_add(tcp.seq_len());
+        let end = segment.seq.wrapping_add(segment.seq_len());
+        let (mss, payload_len) = (usize::from(mss), segment.payload_len);
         // A packet, cut or not, is at most 65 535 bytes long.
-        let count = tcp.payload_len.div_ceil(mss.into()).max(1);
-        let cut_len = packet_len - tcp.payload_len.saturating_sub(mss.into()) as usize;
+        let count = if payload_len <= mss { 1 } else { payload_len.div_ceil(mss) as u32 };
+        let packet_len = segment.packet_len();
         self.segments += count;
         self.bytes += packet_len as u32;
-        self.longest = self.longest.max(cut_len as u32);
-        if tcp.payload_len > 0 {
+        self.longest = self.longest.max((packet_len - payload_len.saturating_sub(mss)) as u32);
+        if payload_len > 0 {
             self.data_end = Some(end);
         }
         let repeats = |latest: u32| (end.wrapping_sub(latest) as i32) <= 0;
-        if tcp.seq_len() > 0 && self.end.is_some_and(repeats) {
+        if segment.seq_len() > 0 && self.end.is_some_and(repeats) {
             self.repeated += count;
         }
         match self.end {
             // Of serial numbers the later one is the one with the non-negative difference.
             Some(latest) if (end.wrapping_sub(latest) as i32) < 0 => {
                 // The reset of an abort is <SEQ=SND.NXT> too; one that answers a segment has no ACK.
-                if tcp.seq_len() == 0 && (tcp.has(ACK) || !tcp.has(RST)) {
-                    segment[4..8].copy_from_slice(&latest.to_be_bytes());
-                }
+                let is_pure = segment.seq_len() == 0 && (segment.has(ACK) || !segment.has(RST));
+                is_pure.then_some(latest)
             }
-            _ => self.end = Some(end),
+            _ => {
+                self.end = Some(end);
+                None
+            }
         }
     }
 }

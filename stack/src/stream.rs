@@ -146,15 +146,33 @@ impl Stream {
         copies.map(|part| part.len()).sum()
     }
 
-    /// The parts of `len` bytes from `offset` on, as far as they are known here.
-    pub(crate) fn parts(&self, offset: u64, len: usize) -> impl Iterator<Item = Part<'_>> {
-        let first = match self.pieces.front() {
+    /// The first part of `len` bytes from `offset` on, if those are known.
+    #[inline]
+    pub(crate) fn part(&self, offset: u64, len: usize) -> Option<Part<'_>> {
+        let piece = self.pieces.get(self.first(offset))?;
+        let from = offset.checked_sub(piece.start)? as u32;
+        // The rest of the piece, or as much of it as is wanted.
+        let len = (piece.len - from).min(u32::try_from(len).unwrap_or(u32::MAX));
+        match &piece.place {
+            Place::Stretch(index) => Some(Part::Stretch { index: *index, start: from, len }),
+            Place::Copy(chunk) => Some(Part::Copy(chunk.get(from as usize..(from + len) as usize)?)),
+        }
+    }
+
+    /// The piece that `offset` is in, or the next one.
+    #[inline]
+    fn first(&self, offset: u64) -> usize {
+        match self.pieces.front() {
             // The common case without a search.
             Some(piece) if offset < piece.end() => 0,
             _ => self.pieces.partition_point(|piece| piece.end() <= offset),
-        };
+        }
+    }
+
+    /// The parts of `len` bytes from `offset` on, as far as they are known here.
+    pub(crate) fn parts(&self, offset: u64, len: usize) -> impl Iterator<Item = Part<'_>> {
         let end = offset + len as u64;
-        let pieces = self.pieces.range(first..).take_while(move |piece| piece.start < end);
+        let pieces = self.pieces.range(self.first(offset)..).take_while(move |piece| piece.start < end);
         pieces.filter_map(move |piece| {
             let from = offset.max(piece.start) - piece.start;
             let to = end.min(piece.end()) - piece.start;
