@@ -81,11 +81,24 @@ impl Offload {
         }
     }
 
-    /// Whether a packet of `len` bytes that is not to be cut is one, and the card can complete what is asked.
-    pub(crate) fn can(&self, packet: &TxPacket, len: usize) -> bool {
-        (1..=self.frame_len_max).contains(&len)
-            && packet.fragments.iter().all(|f| f.slice.len() > 0)
-            && packet.checksum.is_none_or(|wanted| self.checksum && can_complete(wanted, len))
+    /// Bytes of a packet that is not to be cut, if it is a frame and the card can complete what is asked.
+    #[inline]
+    pub(crate) fn frame_len(&self, packet: &TxPacket) -> Option<usize> {
+        let mut len = packet.header.len();
+        for fragment in &packet.fragments {
+            if fragment.slice.len() == 0 {
+                return None;
+            }
+            len += fragment.slice.len() as usize;
+        }
+        let fits = (1..=self.frame_len_max).contains(&len);
+        let completes = match packet.checksum {
+            None => true,
+            // What was completed before needs no more than to be there.
+            Some(wanted) if self.plain == Some(wanted) => field_end(wanted) <= len,
+            Some(wanted) => self.checksum && can_complete(wanted, len),
+        };
+        (fits && completes).then_some(len)
     }
 
     /// A packet that is to be cut, if that can be done: the contract of [`TxPacket::mss`] holds, the card
@@ -166,7 +179,12 @@ impl Offload {
 /// The field must lie inside the frame (8254x fact sheet 3.6), the headers must stand in order, and
 /// every offset must fit its byte of the context: what spills over lands in the field next to it.
 fn can_complete(wanted: TxChecksum, frame_len: usize) -> bool {
-    let field = usize::from(wanted.start) + usize::from(wanted.offset());
+    let end = field_end(wanted);
     let ordered = usize::from(wanted.ip_start) + IPV4_HEADER_LEN_MIN <= usize::from(wanted.start);
-    ordered && field <= usize::from(u8::MAX) && field + 2 <= frame_len
+    ordered && end - 2 <= usize::from(u8::MAX) && end <= frame_len
+}
+
+/// One past the checksum.
+fn field_end(wanted: TxChecksum) -> usize {
+    usize::from(wanted.start) + usize::from(wanted.offset()) + 2
 }

@@ -181,7 +181,7 @@ impl<B: Doorbell> TxRing<B> {
         if let Some(mut segmenter) = self.segmenter.take() {
             let packet = std::mem::take(&mut self.cut);
             while !segmenter.is_done() {
-                segmenter.take(&packet, |_, extent| self.refused.extend(extent));
+                segmenter.take(&packet, |_, extent, _| self.refused.extend(extent));
                 self.counters.reset += 1;
             }
         }
@@ -201,10 +201,7 @@ impl<B: Doorbell> TxRing<B> {
 
     /// A packet that is one frame.
     fn post_frame(&mut self, packet: &TxPacket) -> Taken {
-        let len = packet.len();
-        if !self.offload.can(packet, len) {
-            return self.refuse(packet);
-        }
+        let Some(len) = self.offload.frame_len(packet) else { return self.refuse(packet) };
         let (free, fragments) = (self.slots.free(), packet.fragments.len() as u32);
         // Counting exactly is for a ring that is nearly full.
         let most = fragments * self.slots.pieces_max() + DESC_BESIDE_FRAGMENTS;
@@ -221,7 +218,7 @@ impl<B: Doorbell> TxRing<B> {
         let first = self.slots.tail();
         let mut last = self.put_frame(packet, len, command);
         if self.offload.needs_sentinel() && last.slot == first {
-            last = self.put_sentinel(last, command);
+            last = self.put_sentinel(last, command | EOP);
         }
         self.close(last, 1, len as u64);
         Taken::Whole
@@ -239,28 +236,48 @@ impl<B: Doorbell> TxRing<B> {
     }
 
     /// The data descriptors of a frame; hands on the last.
+    #[inline]
     fn put_frame(&mut self, packet: &TxPacket, len: usize, command: u64) -> Written {
         let slots = &mut self.slots;
         let padding = FRAME_LEN_MIN.saturating_sub(len);
         let mut fragments = packet.fragments.as_slice();
+        if packet.header.is_empty()
+            && let Some((Fragment { slice, .. }, rest)) = fragments.split_first()
+            && slice.len() > FIRST_LEN_MAX
+        {
+            return self.put_long_first(packet.fragments[0], rest, command);
+        }
+        let behind = padding > 0 && !fragments.is_empty();
         // A packet has at least one byte, so at least one piece: this is overwritten.
         let mut last = Written { slot: slots.tail(), low: 0, high: command };
         if !packet.header.is_empty() {
-            let inline = if fragments.is_empty() { padding } else { 0 };
-            last = slots.put_header(&packet.header, inline, command, |_| ());
-        } else if let Some((Fragment { slice, extent }, rest)) = fragments.split_first()
-            && let Some((front, back)) = slice.split_at(FIRST_LEN_MAX).filter(|(_, back)| back.len() > 0)
-        {
-            slots.put_slice(front, command, None);
-            last = slots.put_slice(back, command, Some(*extent));
+            let (inline, end) = if fragments.is_empty() { (padding, EOP) } else { (0, 0) };
+            last = slots.put_header(&packet.header, inline, command | end, |_| ());
+        }
+        while let Some((Fragment { slice, extent }, rest)) = fragments.split_first() {
+            let end = if rest.is_empty() && !behind { EOP } else { 0 };
+            last = slots.put_slice(*slice, command | end, Some(*extent));
             fragments = rest;
         }
-        for Fragment { slice, extent } in fragments {
+        if behind {
+            last = slots.put_header(&[], padding, command | EOP, |_| ());
+        }
+        last
+    }
+
+    /// A frame without header whose first fragment is too long for a first buffer, so that nothing is padded.
+    #[cold]
+    fn put_long_first(&mut self, first: Fragment, rest: &[Fragment], command: u64) -> Written {
+        let slots = &mut self.slots;
+        let mut last = Written { slot: slots.tail(), low: 0, high: command };
+        if let Some((front, back)) = first.slice.split_at(FIRST_LEN_MAX) {
+            slots.put_slice(front, command, None);
+            last = slots.put_slice(back, command, Some(first.extent));
+        }
+        for Fragment { slice, extent } in rest {
             last = slots.put_slice(*slice, command, Some(*extent));
         }
-        if padding > 0 && !packet.fragments.is_empty() {
-            last = slots.put_header(&[], padding, command, |_| ());
-        }
+        slots.amend(&mut last, EOP);
         last
     }
 
@@ -273,29 +290,23 @@ impl<B: Doorbell> TxRing<B> {
         self.slots.cut_end(only, SENTINEL_LEN, command)
     }
 
-    /// Marks the last descriptor of what becomes `frames` frames of `bytes` bytes.
-    fn close(&mut self, mut last: Written, frames: u32, bytes: u64) {
+    /// Counts what became `frames` frames of `bytes` bytes and ends with `last`.
+    #[inline]
+    fn close(&mut self, last: Written, frames: u32, bytes: u64) {
         self.open.0 += frames;
         self.open.1 += bytes;
+        self.last = Some(last);
         if self.open.0 >= FRAMES_PER_REPORT {
-            self.last = None;
-            self.ask_report(last, EOP | RS);
-        } else {
-            self.slots.amend(&mut last, EOP);
-            self.last = Some(last);
+            self.report_last();
         }
     }
 
-    /// The end of a batch: whatever was posted is reported.
+    /// Asks for a report of everything posted so far: at the end of a batch, and now and then.
     fn report_last(&mut self) {
-        if let Some(last) = self.last.take() {
-            self.ask_report(last, RS);
+        if let Some(mut last) = self.last.take() {
+            self.slots.amend(&mut last, RS);
+            let (frames, bytes) = std::mem::take(&mut self.open);
+            self.reports.push_back(Report { slot: last.slot, frames, bytes });
         }
-    }
-
-    fn ask_report(&mut self, mut last: Written, bits: u64) {
-        self.slots.amend(&mut last, bits);
-        let (frames, bytes) = std::mem::take(&mut self.open);
-        self.reports.push_back(Report { slot: last.slot, frames, bytes });
     }
 }

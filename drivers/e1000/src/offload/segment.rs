@@ -95,8 +95,8 @@ impl Segmenter {
     }
 
     /// Takes the next segment: its payload goes to `put`, piece by piece, with the extent where that was the last
-    /// of its fragment.
-    pub(crate) fn take(&mut self, packet: &TxPacket, mut put: impl FnMut(DmaSlice, Option<ExtentId>)) {
+    /// of its fragment, and whether it is the last of the segment.
+    pub(crate) fn take(&mut self, packet: &TxPacket, mut put: impl FnMut(DmaSlice, Option<ExtentId>, bool)) {
         let len = self.len();
         let mut wanted = len;
         while wanted > 0 {
@@ -107,10 +107,10 @@ impl Segmenter {
             if behind.len() == 0 {
                 self.fragment += 1;
                 self.at = 0;
-                put(part, Some(fragment.extent));
+                put(part, Some(fragment.extent), wanted == 0);
             } else {
                 self.at += part.len();
-                put(part, None);
+                put(part, None, wanted == 0);
             }
         }
         self.left -= len;

@@ -5,7 +5,7 @@
 //! goes on when more is reaped, so a ring of any size takes a packet of any length.
 
 use super::{DESC_BESIDE_FRAGMENTS, Taken, TxRing};
-use crate::desc::tx::{DEXT, DTYP_DATA, IFCS, IXSM, TSE, TXSM};
+use crate::desc::tx::{DEXT, DTYP_DATA, EOP, IFCS, IXSM, TSE, TXSM};
 use crate::offload::pieces::Piece;
 use crate::offload::segment::Segmenter;
 use crate::offload::{FRAME_LEN_MIN, Long, SENTINEL_LEN};
@@ -87,7 +87,7 @@ impl<B: Doorbell> TxRing<B> {
             if body > 0 {
                 self.slots.put_pieces(front, len_max, command, None);
             }
-            let last = self.slots.put_slice(end, command, Some(last_fragment.extent));
+            let last = self.slots.put_slice(end, command | EOP, Some(last_fragment.extent));
             let frames = long.frames();
             self.close(last, frames, u64::from(long.payload) + header_len as u64 * u64::from(frames));
         }
@@ -112,17 +112,21 @@ impl<B: Doorbell> TxRing<B> {
             let payload = segmenter.len() as usize;
             let len = packet.header.len() + payload;
             let padding = FRAME_LEN_MIN.saturating_sub(len);
-            let inline = if payload == 0 { padding } else { 0 };
+            let (inline, end) = if payload == 0 { (padding, EOP) } else { (0, 0) };
             let slots = &mut self.slots;
-            let mut last = slots.put_header(&packet.header, inline, command, |header| {
+            let mut last = slots.put_header(&packet.header, inline, command | end, |header| {
                 segmenter.write_header(header, checksum);
             });
-            segmenter.take(packet, |slice, extent| last = slots.put_slice(slice, command, extent));
-            if padding > inline {
-                last = slots.put_header(&[], padding, command, |_| ());
+            let behind = padding > inline;
+            segmenter.take(packet, |slice, extent, is_last| {
+                let end = if is_last && !behind { EOP } else { 0 };
+                last = slots.put_slice(slice, command | end, extent);
+            });
+            if behind {
+                last = slots.put_header(&[], padding, command | EOP, |_| ());
             }
             if self.offload.needs_sentinel() && last.slot == first {
-                last = self.put_sentinel(last, command);
+                last = self.put_sentinel(last, command | EOP);
             }
             self.close(last, 1, len as u64);
         }

@@ -3,6 +3,7 @@
 //! Receives header bytes, pieces of payload and ready-made words and writes descriptors; hands on the extents of
 //! slots that the card is done with. It knows nothing of packets, offloads or reports.
 
+use crate::desc::tx::{EOP, LEN};
 use crate::offload::pieces::{LEN_MAX, Piece, Pieces, ends_evenly};
 use naio_dma::{DescArray, DmaSlice, Page, Pool};
 use naio_nic::ExtentId;
@@ -18,28 +19,38 @@ pub(crate) struct Written {
     pub(crate) high: u64,
 }
 
+/// What belongs to a slot.
+struct Slot {
+    /// Room for a header, and where the card finds it.
+    header: Page,
+    header_at: u64,
+    /// What the slot refers to.
+    extent: Option<ExtentId>,
+}
+
 pub(crate) struct Slots {
     pub(crate) desc: DescArray,
     headers: Pool,
-    /// One header page for each slot.
-    header_pages: Vec<Page>,
-    /// What each slot refers to.
-    extents: Vec<Option<ExtentId>>,
+    slots: Vec<Slot>,
     /// Pieces must not end in an even dword (82544 in PCI-X mode).
     odd_ends: bool,
     /// Oldest slot not given back.
     head: u32,
     /// Next slot to fill.
     tail: u32,
+    /// Slots that may be filled now.
+    free: u32,
 }
 
 impl Slots {
     /// An empty ring. `headers` has at least one page for each slot.
     pub(crate) fn new(desc: DescArray, headers: Pool, odd_ends: bool) -> Slots {
-        let count = desc.len() as usize;
-        let header_pages: Vec<Page> = std::iter::from_fn(|| headers.take()).take(count).collect();
-        debug_assert_eq!(header_pages.len(), count);
-        Slots { desc, headers, header_pages, extents: vec![None; count], odd_ends, head: 0, tail: 0 }
+        let count = desc.len();
+        let slot = |header| Slot { header_at: headers.iova(&header).as_u64(), header, extent: None };
+        let slots: Vec<Slot> = std::iter::from_fn(|| headers.take()).take(count as usize).map(slot).collect();
+        debug_assert_eq!(slots.len(), count as usize);
+        let free = count.saturating_sub(SLOTS_KEPT_FREE);
+        Slots { desc, headers, slots, odd_ends, head: 0, tail: 0, free }
     }
 
     /// Next slot to fill.
@@ -50,9 +61,7 @@ impl Slots {
     /// Slots that may be filled now.
     #[inline]
     pub(crate) fn free(&self) -> u32 {
-        let count = self.desc.len();
-        let used = if self.tail >= self.head { self.tail - self.head } else { self.tail + count - self.head };
-        (count - used).saturating_sub(SLOTS_KEPT_FREE)
+        self.free
     }
 
     /// Slots that may be filled when the ring is empty.
@@ -76,8 +85,10 @@ impl Slots {
     pub(crate) fn put(&mut self, low: u64, high: u64, extent: Option<ExtentId>) -> Written {
         let slot = self.tail;
         self.desc.store(slot, low, high);
-        self.extents[slot as usize] = extent;
+        self.slots[slot as usize].extent = extent;
         self.tail = self.after(slot);
+        // Whoever puts has looked at what is free.
+        self.free = self.free.wrapping_sub(1);
         Written { slot, low, high }
     }
 
@@ -91,7 +102,7 @@ impl Slots {
         self.put_pieces(slice, LEN_MAX, command, extent)
     }
 
-    /// The same with pieces no longer than `len_max`.
+    /// The same with pieces no longer than `len_max`. What ends a packet in `command` goes with the last, too.
     pub(crate) fn put_pieces(
         &mut self,
         slice: DmaSlice,
@@ -101,9 +112,12 @@ impl Slots {
     ) -> Written {
         let mut written = Written { slot: self.tail, low: 0, high: command };
         for piece in Pieces::new(Piece::of(slice), len_max, self.odd_ends) {
-            written = self.put(piece.address, piece.word(command), None);
+            written = self.put(piece.address, piece.word(command & !EOP), None);
         }
-        self.extents[written.slot as usize] = extent;
+        self.slots[written.slot as usize].extent = extent;
+        if command & EOP != 0 {
+            self.amend(&mut written, EOP);
+        }
         written
     }
 
@@ -117,25 +131,27 @@ impl Slots {
         command: u64,
         change: impl FnOnce(&mut [u8]),
     ) -> Written {
-        let page = &mut self.header_pages[self.tail as usize];
+        let slot = &mut self.slots[self.tail as usize];
         let len = bytes.len() + padding;
         // Pages lie on multiples of their length, so the offset alone says which dword is the last.
         let at = if self.odd_ends && ends_evenly(0, len as u32) { 4 } else { 0 };
-        let room = self.headers.bytes_mut(page);
-        let (header, rest) = room[at..at + len].split_at_mut(bytes.len());
+        let room = &mut self.headers.bytes_mut(&mut slot.header)[at..at + len];
+        let (header, rest) = room.split_at_mut(bytes.len());
         header.copy_from_slice(bytes);
-        rest.fill(0);
+        if padding > 0 {
+            rest.fill(0);
+        }
         change(header);
-        let piece = self.headers.slice(page, at..at + len).map_or(Piece::EMPTY, Piece::of);
-        self.put(piece.address, piece.word(command), None)
+        let address = slot.header_at + at as u64;
+        self.put(address, len as u64 | command, None)
     }
 
     /// Cuts the last `len` bytes of a descriptor off into one of their own; `command` is that of the packet.
     pub(crate) fn cut_end(&mut self, written: Written, len: u32, command: u64) -> Written {
         let cut = u64::from(len);
-        let body = (written.high & crate::desc::tx::LEN).saturating_sub(cut);
-        self.desc.store(written.slot, written.low, body | command);
-        let extent = self.extents[written.slot as usize].take();
+        let body = (written.high & LEN).saturating_sub(cut);
+        self.desc.store(written.slot, written.low, body | command & !EOP);
+        let extent = self.slots[written.slot as usize].extent.take();
         self.put(written.low + body, cut | command, extent)
     }
 
@@ -150,18 +166,25 @@ impl Slots {
     pub(crate) fn release(&mut self, slot: u32, released: &mut Vec<ExtentId>) {
         let end = self.after(slot);
         while self.head != end {
-            released.extend(self.extents[self.head as usize].take());
-            self.head = self.after(self.head);
+            self.release_one(released);
         }
     }
 
     /// The card was reset: what any slot refers to is given back, and the ring begins anew.
     pub(crate) fn clear(&mut self, released: &mut Vec<ExtentId>) {
         while self.head != self.tail {
-            released.extend(self.extents[self.head as usize].take());
-            self.head = self.after(self.head);
+            self.release_one(released);
         }
         (self.head, self.tail) = (0, 0);
+    }
+
+    #[inline]
+    fn release_one(&mut self, released: &mut Vec<ExtentId>) {
+        if let Some(extent) = self.slots[self.head as usize].extent.take() {
+            released.push(extent);
+        }
+        self.head = self.after(self.head);
+        self.free = self.free.wrapping_add(1);
     }
 
     #[inline]
