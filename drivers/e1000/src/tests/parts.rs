@@ -1,12 +1,13 @@
 //! Long packets on parts whose bring-up is not written: the transmit ring alone, over the card in software.
 
+use crate::desc::tx;
 use crate::ids::{self, Features, MacType, PARTS};
 use crate::offload::Offload;
-use crate::regs::{TCTL, TDT, tctl};
+use crate::regs::{TCTL, TDH, TDT, tctl};
 use crate::tx::TxRing;
 use crate::{LINK_HEADER_LEN_MAX, init, segmentation};
 use naio_device::{Device, Identity, Registers};
-use naio_dma::{Buffer, DescArray, Domain, Pool};
+use naio_dma::{Buffer, Bus, DescArray, Domain, Pool};
 use naio_e1000_model::wire::scripted::{Script, Scripted};
 use naio_e1000_model::{Card, Model, Options, Quirks, Tail};
 use naio_nic::tx::{HEADER_LEN_MAX, TxProtocol};
@@ -44,8 +45,8 @@ struct Bench {
     card: Card,
     wire: Script,
     memory: Buffer,
-    // Its card reaches memory as long as it is there.
-    _model: Model,
+    bus: Bus,
+    model: Model,
 }
 
 impl Bench {
@@ -65,7 +66,7 @@ impl Bench {
         model.write(TCTL, tctl::EN | tctl::PSP);
         let mut memory = Buffer::allocate(&domain, 1, PAYLOAD).expect("memory").pop().expect("one");
         fastrand::Rng::with_seed(1).fill(&mut memory);
-        Bench { ring, card: model.card(), wire, memory, _model: model }
+        Bench { ring, card: model.card(), wire, memory, bus: domain.bus(), model }
     }
 
     /// A long packet of this much payload in three fragments.
@@ -126,6 +127,61 @@ fn parts_without_segmentation_get_their_segments_from_the_driver() {
         let violations = bench.card.violations();
         assert!(violations.is_empty(), "{device:#x}: {violations:?}");
     }
+}
+
+/// Descriptors that are on the ring from `from` to `to`, as the card sees them.
+fn contexts(bench: &Bench, from: u32, to: u32) -> Vec<(u32, bool)> {
+    let base = bench.ring.desc().iova().as_u64();
+    let word = |slot: u32| bench.bus.load(base + 16 * u64::from(slot % RING_LEN) + 8).expect("the ring");
+    let context = |slot: u32| (word(slot) & tx::DTYP_DATA == 0).then(|| (slot, word(slot) & tx::TSE != 0));
+    (from..to).filter_map(context).collect()
+}
+
+#[test]
+fn the_card_is_told_each_kind_of_context_only_when_that_kind_changes() {
+    let mut bench = Bench::new(0x1075);
+    let long = |bench: &Bench, payload| bench.packet(1_000, payload);
+    let plain = |bench: &Bench| TxPacket { mss: None, ..bench.packet(1_000, 500) };
+    // What is sent, and where its contexts are: one of each kind is kept, whatever the other kind does.
+    let packets = [
+        (long(&bench, 3_000), vec![true]),
+        (long(&bench, 3_000), vec![]),
+        (plain(&bench), vec![false]),
+        (long(&bench, 3_000), vec![]),
+        (plain(&bench), vec![]),
+        (long(&bench, 3_001 + 99), vec![true]),
+        (plain(&bench), vec![]),
+    ];
+    let mut from = 0;
+    for (n, (packet, wanted)) in packets.into_iter().enumerate() {
+        bench.send(packet);
+        let to = bench.model.read(TDH);
+        let kinds: Vec<bool> = contexts(&bench, from, to).into_iter().map(|(_, tse)| tse).collect();
+        assert_eq!(kinds, wanted, "packet {n}");
+        from = to;
+    }
+}
+
+#[test]
+fn a_packet_that_was_begun_goes_on_without_being_posted_again() {
+    let mut bench = Bench::new(0x1019);
+    let packet = bench.packet(500, PAYLOAD);
+    let wanted = cut::segments(&packet, &[&packet.header[..], &bench.memory[..]].concat());
+    let mut packets = vec![packet];
+    assert_eq!(bench.ring.post(&mut packets), 1, "taken, although it is longer than the ring");
+    assert_eq!((packets.len(), bench.ring.room()), (0, 0));
+    let (mut sent, mut released) = (Vec::new(), Vec::new());
+    while released.len() < 3 {
+        let before = sent.len();
+        bench.ring.ring();
+        bench.card.run();
+        sent.extend(std::iter::from_fn(|| bench.wire.take()).map(|frame| frame.bytes));
+        bench.ring.reap(&mut released);
+        assert!(sent.len() > before, "stuck after {before} segments");
+    }
+    assert!(sent == wanted);
+    assert_eq!(released, [ExtentId(0), ExtentId(1), ExtentId(2)]);
+    assert!(bench.ring.room() > 0);
 }
 
 #[test]

@@ -4,10 +4,12 @@
 use crate::bench::{Bench, CLAIMED, Closed, Memory, PEER, PROFILES, bytes, inline, of_profile, rings};
 use crate::long::{PLAIN, Sender, Wish, mixture};
 use naio_e1000::{Config, OpenError};
+use naio_e1000_model::faults::{Faults, TxFault};
 use naio_e1000_model::{Options, Slot};
-use naio_nic::Nic;
 use naio_nic::tx::{FRAGMENTS_MAX, PACKET_LEN_MAX};
+use naio_nic::{Health, Nic};
 use naio_testkit::seeds;
+use std::time::Duration;
 
 /// Ethernet header and one VLAN tag.
 const LINK_HEADER_LEN: usize = 18;
@@ -127,4 +129,31 @@ fn mtus_that_no_part_has_are_refused_by_name() {
         let frame = bytes(bench.mac(), PEER, 60, 1);
         bench.exchange_in(&[frame], "the shortest frame");
     }
+}
+
+#[test]
+fn a_card_that_was_reset_in_the_middle_of_a_long_packet_carries_the_same_frames_as_before() {
+    let mut sender = Sender::new(Bench::with(Options::default(), &of_mtu(9_000, 80)));
+    let wish = Wish { ipv4: false, ..PLAIN };
+    // Far more segments than the ring has room for; the card sends none of them.
+    sender.bench.card.inject(|faults| faults.tx = TxFault::Stalled);
+    let fragments = [sender.memory.fragment(0, 30_000), sender.memory.fragment(40_000, 20_000)];
+    let packet = wish.packet(sender.bench.mac(), &fragments);
+    let extents: Vec<u32> = fragments.iter().map(|fragment| fragment.extent.0).collect();
+    assert_eq!(sender.bench.post(&mut vec![packet]), 1);
+    for _ in 0..40 {
+        assert_eq!(sender.bench.nic.health(), Health::Alive);
+    }
+    sender.bench.card.inject(|faults| *faults = Faults::default());
+    assert_eq!(sender.bench.released(), extents, "what it referred to comes back");
+    let lost = sender.bench.counters();
+    assert!(lost.resets > 0 && lost.tx_reset == 50 && lost.tx_frames == 0, "{lost:?}");
+    sender.bench.card.advance(Duration::from_secs(6));
+    let frames = [9_014, 9_018].map(|len| sender.bench.frame(len, 5));
+    sender.bench.exchange_in(&frames, "after the reset");
+    for wish in [wish, Wish { tcp_options: 12, ..PLAIN }] {
+        let fragments = [sender.memory.fragment(0, 30_000)];
+        sender.long(&wish, &fragments);
+    }
+    sender.send("after the reset");
 }
