@@ -8,17 +8,19 @@
 //!
 //! - Submission: [`open`](Windows::open) makes the [`FileCursor`] of an operation.
 //! - When the stack has room: [`front`](Windows::front) with whatever names the waiter.
-//!   - [`Front::Ready`]: hand `slice` to the stack with `window` as (part of) its token. The answer has counted one
-//!     reference for this slice. If the stack takes `n > 0` bytes, `cursor.advance(n)`, and the reference ends with
-//!     [`done`](Windows::done) when the token comes back; if it takes none, call `done(window)` at once. A shorter
-//!     prefix than the slice is fine: ask again for the rest. `copied` belongs into the completion's flags.
+//!   - [`Front::Ready`]: `let token = windows.lend(window, owner)`, and hand `slice` to the stack under that token.
+//!     If it takes `n > 0` bytes, `cursor.advance(n)`; if none, `windows.take_back(token)` at once. A shorter prefix than
+//!     the slice is fine: ask `front` again for the rest. `copied` belongs into the completion's flags.
 //!   - [`Front::Pending`]: return; the waiter comes out of [`drain`](Windows::drain) once there is something to see.
 //!     It may come out without need; then `front` says `Pending` again, and the waiter is noted still.
 //!   - [`Front::End`]: every byte was taken. [`Front::Failed`]: the operation ends with that fault.
+//! - The stack wants copies only: [`copy_only`](Windows::copy_only), then each `Ready` has its
+//!   [`bytes`](Windows::bytes); `advance` by what was taken, and [`done`](Windows::done) in any case.
+//! - A token comes back: [`take_back`](Windows::take_back) gives its owner, or `None` if the token is none of these.
 //! - Once a turn, before the operations: `drain`, and look at each waiter that it names.
 //! - When the operation completes: [`FileCursor::check`], then, as for one that is cancelled or fails,
-//!   [`forget`](Windows::forget). Tokens that are still out come back later, each to `done`.
-//! - When the card goes: drop it before this.
+//!   [`forget`](Windows::forget). Tokens that are still out come back later.
+//! - When the queue is dropped: the card first, then this. The threads end by themselves.
 
 mod cursor;
 mod outcome;
@@ -91,21 +93,11 @@ pub(crate) struct WindowCounters {
     pub(crate) pinned_bytes: u64,
 }
 
-/// A window or piece that a slice lies in: what a token carries and brings back.
+/// A window or piece that a slice lies in, and which use of its place that is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WindowId {
     slot: u32,
     generation: u32,
-}
-
-impl WindowId {
-    pub(crate) fn as_u64(self) -> u64 {
-        u64::from(self.generation) << 32 | u64::from(self.slot)
-    }
-
-    pub(crate) fn from_u64(raw: u64) -> WindowId {
-        WindowId { slot: raw as u32, generation: (raw >> 32) as u32 }
-    }
 }
 
 /// The next bytes of a file.
@@ -120,6 +112,9 @@ pub(crate) enum Front {
     /// There are none.
     Failed(FileFault),
 }
+
+/// A token that names a loan; no operation's own has this bit.
+const IS_LOAN: u64 = 1 << 63;
 
 /// What `acquire` found.
 enum Room {
@@ -142,6 +137,9 @@ pub(crate) struct Windows<W> {
     pinned: usize,
     /// Windows on their way out.
     leaving: usize,
+    /// Slices that the stack has, and on whose behalf; the places that are free.
+    loans: Vec<Option<(u64, WindowId)>>,
+    idle_loans: Vec<usize>,
     idle_pieces: Vec<Buffer>,
     pieces: usize,
     /// Who waits for room, and how often they were all told to look again.
@@ -170,6 +168,8 @@ impl<W: Copy> Windows<W> {
             windows: 0,
             pinned: 0,
             leaving: 0,
+            loans: Vec::new(),
+            idle_loans: Vec::new(),
             idle_pieces: Vec::new(),
             pieces: 0,
             starved: Vec::new(),
@@ -232,6 +232,41 @@ impl<W: Copy> Windows<W> {
             }
             self.forget(cursor);
         }
+    }
+
+    /// Moves the reference of a [`Front::Ready`] into a token: whoever has it, has the window. As many are out as the
+    /// stack has slices.
+    pub(crate) fn lend(&mut self, window: WindowId, owner: u64) -> u64 {
+        let at = self.idle_loans.pop().unwrap_or_else(|| {
+            self.loans.push(None);
+            self.loans.len() - 1
+        });
+        self.loans[at] = Some((owner, window));
+        at as u64 | IS_LOAN
+    }
+
+    /// The stack is through with a slice: the owner that was named when it was lent, `None` for a token that `lend` did
+    /// not give, or that has come back already.
+    pub(crate) fn take_back(&mut self, token: u64) -> Option<u64> {
+        let at = usize::try_from(token & !IS_LOAN).ok().filter(|_| token & IS_LOAN != 0)?;
+        let (owner, window) = self.loans.get_mut(at)?.take()?;
+        self.idle_loans.push(at);
+        self.done(window);
+        Some(owner)
+    }
+
+    /// From here on the file is read for this cursor: the stack takes no references.
+    pub(crate) fn copy_only(&mut self, cursor: &mut FileCursor) {
+        if !cursor.copies {
+            self.forget(cursor);
+            cursor.copies = true;
+        }
+    }
+
+    /// The next bytes themselves; only of what was read, and only after a [`Front::Ready`].
+    pub(crate) fn bytes(&self, cursor: &FileCursor) -> Option<&[u8]> {
+        let slot = self.slots.get(cursor.hold?.slot as usize)?;
+        slot.bytes(slot.covers(cursor.next, cursor.left())?)
     }
 
     /// One reference to a window less: the stack has taken nothing of the slice, or is through with it.

@@ -127,4 +127,12 @@ impl<W> Slot<W> {
             _ => None,
         }
     }
+
+    /// What was read; nobody looks into a window.
+    pub(super) fn bytes(&self, range: Range<usize>) -> Option<&[u8]> {
+        match &self.place {
+            Place::Piece { buffer, .. } => buffer.get(range),
+            _ => None,
+        }
+    }
 }

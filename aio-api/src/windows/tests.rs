@@ -89,7 +89,9 @@ impl Bench {
                     sent.bytes.extend_from_slice(&self.card(slice)[..taken]);
                     sent.copied |= copied;
                     cursor.advance(taken);
-                    self.windows.done(WindowId::from_u64(window.as_u64()));
+                    let token = self.windows.lend(window, 77);
+                    assert_eq!(self.windows.take_back(token), Some(77));
+                    assert_eq!(self.windows.take_back(token), None, "a token comes back once");
                 }
                 Front::End => break,
                 Front::Failed(fault) => {
@@ -308,6 +310,29 @@ fn what_cannot_be_shown_is_read_and_what_cannot_be_read_is_an_error() {
     let status = Arc::new(File::open("/proc/self/status").expect("a Linux process"));
     let sent = bench.send(&status, 0, 5, LEN);
     assert_eq!((sent.bytes.as_slice(), sent.copied, sent.fault), (b"Name:".as_slice(), true, None));
+}
+
+#[test]
+fn a_stack_that_takes_no_references_gets_the_bytes() {
+    let file = file(100_000);
+    let mut bench = Bench::new(INLINE);
+    let mut cursor = bench.open(&file, 10, 90_000);
+    let Front::Ready { window, .. } = bench.ready(&mut cursor, 1) else { panic!("there") };
+    assert_eq!(bench.windows.bytes(&cursor), None, "nobody looks into a window");
+    bench.windows.done(window);
+    bench.windows.copy_only(&mut cursor);
+    let mut seen = Vec::new();
+    while let Front::Ready { window, copied, .. } = bench.ready(&mut cursor, 1) {
+        assert!(copied);
+        let bytes = bench.windows.bytes(&cursor).expect("it was read");
+        let taken = bytes.len().min(50_000);
+        seen.extend_from_slice(&bytes[..taken]);
+        bench.windows.done(window);
+        cursor.advance(taken);
+    }
+    assert!(seen == content(10..90_010));
+    assert_eq!(bench.windows.take_back(77), None, "somebody else's token");
+    bench.windows.forget(&mut cursor);
 }
 
 #[test]
