@@ -12,6 +12,7 @@ use crate::socket::SocketTable;
 use crate::timer::Timers;
 use crate::turn::Batches;
 use crate::udp::UdpTable;
+use crate::windows::{WindowLimits, Windows};
 use naio_dma::{Domain, Pool};
 use naio_nic::Nic;
 use naio_stack::{Config, Ipv6Config, Stack};
@@ -249,12 +250,19 @@ impl Builder {
         if self.dhcp {
             stack.start_dhcp();
         }
+        let mut limits = WindowLimits::of_process(&domain);
+        if !self.clock.runs() {
+            // Where time is a simulation, so is the order of everything: no threads.
+            limits.workers = 0;
+        }
+        let windows = Windows::new(&domain, limits);
         Ok(EventQueue {
             caps: nic.caps().clone(),
             nic: Some(nic),
             nic_counters: naio_nic::Counters::default(),
             stack,
             domain,
+            windows,
             ops: OpTable::new(self.completion_entries),
             sockets: SocketTable::default(),
             sockets_max,

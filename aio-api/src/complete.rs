@@ -6,6 +6,7 @@
 use crate::completion::{Completion, Flags, Kind};
 use crate::error::OpError;
 use crate::op::{OpKey, Request};
+use crate::outgoing::Outgoing;
 use crate::queue::EventQueue;
 use naio_nic::Link;
 use naio_stack::{Failure, Phase, RecvError, SocketId, SocketStatus};
@@ -29,6 +30,7 @@ impl EventQueue {
     pub(crate) fn operations(&mut self) -> usize {
         self.take_back();
         let mut sockets = std::mem::take(&mut self.batches.sockets);
+        self.windows.drain(&mut sockets);
         self.stack.ready(&mut sockets);
         for socket in sockets.drain(..) {
             self.sockets.touch(socket);
@@ -206,8 +208,11 @@ impl EventQueue {
         if self.is_waiting_for_memory(key, result) {
             return;
         }
-        let Some(op) = self.ops.remove(key) else { return };
+        let Some(mut op) = self.ops.remove(key) else { return };
         self.forget(key, &op.request);
+        if let Request::Send { outgoing: Outgoing::File(cursor), .. } = &mut op.request {
+            self.windows.forget(cursor);
+        }
         let (kind, bytes) = kind_and_bytes(&op.request, result.is_ok());
         let user_data = op.user_data;
         let copied = match &op.request {

@@ -1,5 +1,7 @@
 //! Everything that was counted, room by room.
 
+use crate::windows::WindowCounters;
+
 /// What the queue itself counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueCounters {
@@ -38,4 +40,6 @@ pub struct Counters {
     pub stack: naio_stack::Counters,
     /// The queue.
     pub queue: QueueCounters,
+    /// Files that are sent.
+    pub files: WindowCounters,
 }

@@ -77,10 +77,6 @@ mod turn;
 mod udp;
 mod wait;
 mod watch;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the queue reads files itself until its sends go by reference")
-)]
 mod windows;
 
 pub use builder::{Builder, Cidr, CidrError};
@@ -105,3 +101,4 @@ pub use queue::EventQueue;
 pub use readiness::Taken;
 pub use wait::Wait;
 pub use watch::{TIMEOUT_PERIOD_MIN, When};
+pub use windows::WindowCounters;

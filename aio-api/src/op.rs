@@ -229,7 +229,8 @@ impl OpTable {
             return None;
         }
         let op = entry.op.take()?;
-        entry.generation = entry.generation.wrapping_add(1);
+        // The top bit of a token tells loans of windows from operations.
+        entry.generation = entry.generation.wrapping_add(1) & (u32::MAX >> 1);
         self.free.push(key.index);
         self.multishot -= usize::from(op.request.is_multishot());
         Some(op)

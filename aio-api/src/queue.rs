@@ -14,6 +14,7 @@ use crate::socket::SocketTable;
 use crate::timer::Timers;
 use crate::turn::Batches;
 use crate::udp::UdpTable;
+use crate::windows::Windows;
 use naio_dma::{Buffer, Domain};
 use naio_nic::{Caps, Link, Nic};
 use naio_stack::{Census, ConnectionInfo, SocketId, SocketOptions, SocketStatus, Stack, TcpOptions};
@@ -31,6 +32,7 @@ pub struct EventQueue {
     pub(crate) caps: Caps,
     pub(crate) stack: Stack,
     pub(crate) domain: Domain,
+    pub(crate) windows: Windows<SocketId>,
     pub(crate) ops: OpTable,
     pub(crate) sockets: SocketTable,
     pub(crate) sockets_max: usize,
@@ -94,7 +96,14 @@ impl EventQueue {
         if let Some(nic) = &mut self.nic {
             self.nic_counters = nic.counters();
         }
-        Counters { nic: self.nic_counters, stack: *self.stack.counters(), queue: self.counters }
+        let (stack, files) = (*self.stack.counters(), self.windows.counters());
+        Counters { nic: self.nic_counters, stack, queue: self.counters, files }
+    }
+
+    /// Lets go of every window of a file that nothing is being sent from, so that a deleted file gives its space back,
+    /// or a file system can be unmounted. They are gone some turns later.
+    pub fn release_files(&mut self) {
+        self.windows.release_unused();
     }
 
     /// The queue's clock, as of its last turn.

@@ -9,6 +9,7 @@ use crate::error::OpError;
 use crate::op::{OpKey, Request};
 use crate::outgoing::{FileFault, Outgoing};
 use crate::queue::EventQueue;
+use crate::windows::{FileCursor, Front, Windows};
 use naio_stack::{SendError, SocketId, SocketStatus, Stack};
 
 /// How far one send is.
@@ -49,6 +50,8 @@ impl Sending {
 struct Fed {
     lent: u64,
     copied: u64,
+    /// Some of what was lent is a copy: a file that the card cannot see was read.
+    read: bool,
     state: FedState,
 }
 
@@ -61,7 +64,7 @@ impl Fed {
 enum FedState {
     /// Everything is in the stack's hands.
     All,
-    /// The stack takes no more now.
+    /// The stack takes no more now, or the file is not at hand yet.
     Full,
     /// The stack takes no more at all.
     Refused,
@@ -80,10 +83,15 @@ impl EventQueue {
             let Some(op) = self.ops.peek_mut(key) else { return };
             let fed = match &mut op.request {
                 Request::Send { outgoing, sending, .. } => {
-                    let fed = feed(&mut self.stack, socket, outgoing, key.token());
+                    let fed = match outgoing {
+                        Outgoing::File(cursor) => {
+                            feed_file(&mut self.stack, &mut self.windows, socket, cursor, key.token())
+                        }
+                        outgoing => feed(&mut self.stack, socket, outgoing, key.token()),
+                    };
                     sending.accepted += fed.bytes();
                     sending.lent += fed.lent;
-                    sending.copied |= fed.copied > 0;
+                    sending.copied |= fed.copied > 0 || fed.read;
                     sending.end = matches!(fed.state, FedState::All).then_some(end + fed.bytes());
                     fed
                 }
@@ -91,7 +99,7 @@ impl EventQueue {
                     *requested = true;
                     // Refused only where there is nothing to shut down: the end is reached then.
                     let _ = self.stack.shutdown(socket);
-                    Fed { lent: 0, copied: 0, state: FedState::All }
+                    Fed { lent: 0, copied: 0, read: false, state: FedState::All }
                 }
                 _ => return,
             };
@@ -123,10 +131,11 @@ impl EventQueue {
             let Some(&key) = ops.send.front() else { return };
             let Some(op) = self.ops.peek(key) else { return };
             match &op.request {
-                Request::Send { sending, .. }
+                Request::Send { sending, outgoing, .. }
                     if !sending.is_lent() && sending.end.is_some_and(|end| end <= acknowledged) =>
                 {
-                    self.finish(key, Ok(()));
+                    let result = outgoing.check().map_err(file_error);
+                    self.finish(key, result);
                 }
                 Request::Shutdown { requested: true, .. } if end_acknowledged(status) => {
                     self.finish(key, Ok(()));
@@ -145,7 +154,9 @@ impl EventQueue {
         let mut returned = std::mem::take(&mut self.batches.returned);
         self.stack.released(&mut returned);
         for released in returned.drain(..) {
-            let key = OpKey::of_token(released.token);
+            // What lies in a window of a file has a token of the window's.
+            let owner = self.windows.take_back(released.token);
+            let key = OpKey::of_token(owner.unwrap_or(released.token));
             let Some(op) = self.ops.peek_mut(key) else { continue };
             let Request::Send { socket, sending, .. } = &mut op.request else { continue };
             sending.returned += u64::from(released.bytes);
@@ -199,11 +210,10 @@ fn feed(stack: &mut Stack, socket: SocketId, outgoing: &mut Outgoing, token: u64
                 Err(_) => break FedState::Refused,
             }
         }
-        let front = match outgoing.front() {
-            Ok([]) => break FedState::All,
-            Ok(front) => front,
-            Err(fault) => break FedState::File(fault),
-        };
+        let front = outgoing.front();
+        if front.is_empty() {
+            break FedState::All;
+        }
         match stack.send(socket, front) {
             Ok(0) => break FedState::Full,
             Ok(taken) => {
@@ -216,7 +226,54 @@ fn feed(stack: &mut Stack, socket: SocketId, outgoing: &mut Outgoing, token: u64
             break FedState::All;
         }
     };
-    Fed { lent, copied, state }
+    Fed { lent, copied, read: false, state }
+}
+
+/// Hands parts of a file to the stack until it is full, or the file is not at hand, or everything is there.
+fn feed_file(
+    stack: &mut Stack,
+    windows: &mut Windows<SocketId>,
+    socket: SocketId,
+    cursor: &mut FileCursor,
+    owner: u64,
+) -> Fed {
+    let mut fed = Fed { lent: 0, copied: 0, read: false, state: FedState::Full };
+    fed.state = loop {
+        let (slice, window, is_piece) = match windows.front(cursor, socket) {
+            Front::Ready { slice, window, copied } => (slice, window, copied),
+            Front::Pending => break FedState::Full,
+            Front::End => break FedState::All,
+            Front::Failed(fault) => break FedState::File(fault),
+        };
+        let token = windows.lend(window, owner);
+        match stack.send_by_reference(socket, slice, token) {
+            Ok(taken) if taken > 0 => {
+                cursor.advance(taken);
+                fed.lent += taken as u64;
+                fed.read |= is_piece;
+                continue;
+            }
+            outcome => {
+                windows.take_back(token);
+                match outcome {
+                    Ok(_) => break FedState::Full,
+                    Err(SendError::OnlyCopies) => windows.copy_only(cursor),
+                    Err(_) => break FedState::Refused,
+                }
+            }
+        }
+        // Nothing to copy from yet if it was a window: the next round has it read.
+        let Some(bytes) = windows.bytes(cursor) else { continue };
+        match stack.send(socket, bytes) {
+            Ok(0) => break FedState::Full,
+            Ok(taken) => {
+                cursor.advance(taken);
+                fed.copied += taken as u64;
+            }
+            Err(_) => break FedState::Refused,
+        }
+    };
+    fed
 }
 
 fn file_error(fault: FileFault) -> OpError {

@@ -185,8 +185,16 @@ impl EventQueue {
     /// one; [`Completion::bytes`](crate::Completion::bytes) counts those taken also when the file turns
     /// out to be shorter.
     ///
-    /// Copying, for now: the file is read in this thread, piece by piece, and a cold page cache stalls
-    /// the queue meanwhile. Bytes changed in the file while it is sent are sent in either version.
+    /// The card reads the page cache: nothing is copied, and other threads see to it that the pages are there, so a cold
+    /// file does not stall the queue. What cannot be shown to the card (a pseudo file, some file systems, or more files
+    /// than the limits allow at once) is read by those threads instead, and the completion says
+    /// [`is_copied`](crate::Flags::is_copied).
+    ///
+    /// The file must have the whole range when it is submitted. Bytes that are changed while they are sent go out in
+    /// either version, and a retransmission may differ from the first attempt; a file that is cut meanwhile ends this
+    /// operation with [`OpError::FileTruncated`](crate::OpError::FileTruncated), and what the peer got of it may be
+    /// zeros. Files that are written anew belong under a new name. The queue keeps windows of files, also of deleted
+    /// ones, for the next send; [`release_files`](EventQueue::release_files) lets go of them.
     ///
     /// # Errors
     /// [`SubmitReason`]; nothing was submitted.
@@ -213,7 +221,8 @@ impl EventQueue {
         if len == 0 || offset.checked_add(len).is_none() {
             return Err(SubmitReason::Range.into());
         }
-        self.insert_outgoing(socket, user_data, Outgoing::file(file, offset, len))
+        let cursor = self.windows.open(file, offset, len);
+        self.insert_outgoing(socket, user_data, Outgoing::File(Box::new(cursor)))
     }
 
     /// Ends the sending half of a connection after everything submitted before. Completes when the

@@ -68,29 +68,29 @@ impl WindowLimits {
 
 /// What was counted, and what is held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct WindowCounters {
+pub struct WindowCounters {
     /// Windows of files that were shown to the card.
-    pub(crate) mapped: u64,
+    pub mapped: u64,
     /// Of these, asked for ahead of their use.
-    pub(crate) ahead: u64,
+    pub ahead: u64,
     /// Times an operation found its window there already.
-    pub(crate) shared: u64,
+    pub shared: u64,
     /// Windows taken from the card again to make room.
-    pub(crate) evicted: u64,
+    pub evicted: u64,
     /// Windows that a file system or the IOMMU refused: the file was copied instead.
-    pub(crate) refused: u64,
+    pub refused: u64,
     /// Pieces that were read because the file cannot be shown, or there was no room to.
-    pub(crate) pieces: u64,
+    pub pieces: u64,
     /// Bytes in them.
-    pub(crate) copied_bytes: u64,
+    pub copied_bytes: u64,
     /// Reads that failed, or found less than the operation was to send.
-    pub(crate) faults: u64,
+    pub faults: u64,
     /// Times an operation had to wait for room.
-    pub(crate) no_room: u64,
+    pub no_room: u64,
     /// Windows that are shown now, or on their way in or out.
-    pub(crate) windows: u64,
+    pub windows: u64,
     /// Bytes that these pin.
-    pub(crate) pinned_bytes: u64,
+    pub pinned_bytes: u64,
 }
 
 /// A window or piece that a slice lies in, and which use of its place that is.
@@ -181,11 +181,9 @@ impl<W: Copy> Windows<W> {
     }
 
     /// A cursor over `len` bytes of `file` from `offset`. Asks the file for its length and age, which no disk is
-    /// needed for (a file system on a network may need its network).
-    ///
-    /// # Errors
-    /// The file cannot be asked.
-    pub(crate) fn open(&mut self, file: Arc<File>, offset: u64, len: u64) -> Result<FileCursor, FileFault> {
+    /// needed for (a file system on a network may need its network). A file that cannot be asked is read, which tells
+    /// what is wrong with it.
+    pub(crate) fn open(&mut self, file: Arc<File>, offset: u64, len: u64) -> FileCursor {
         self.tick += 1;
         FileCursor::new(file, offset, len, self.tick)
     }

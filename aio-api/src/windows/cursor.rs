@@ -15,7 +15,7 @@ const DISTINCT_NS: i128 = 50_000_000;
 
 /// A file as it is at one moment. A file that is cut and written anew is another version: windows of the old one name
 /// pages that are not the file's any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Version {
     device: u64,
     inode: u64,
@@ -67,12 +67,12 @@ pub(crate) struct FileCursor {
 }
 
 impl FileCursor {
-    pub(super) fn new(file: Arc<File>, offset: u64, len: u64, opened: u64) -> Result<FileCursor, FileFault> {
-        let metadata = file.metadata().map_err(|e| FileFault::Io(e.kind()))?;
-        let version = Version::of(&metadata);
-        Ok(FileCursor {
+    pub(super) fn new(file: Arc<File>, offset: u64, len: u64, opened: u64) -> FileCursor {
+        let metadata = file.metadata();
+        let version = metadata.as_ref().map(Version::of).unwrap_or_default();
+        FileCursor {
             // What has no length may have bytes all the same (/proc).
-            copies: !metadata.is_file() || metadata.len() == 0,
+            copies: version.len == 0 || !metadata.is_ok_and(|metadata| metadata.is_file()),
             is_fresh: version.is_fresh(),
             file,
             version,
@@ -82,7 +82,7 @@ impl FileCursor {
             hold: None,
             ahead: 0,
             starved: None,
-        })
+        }
     }
 
     /// Bytes that nobody has taken yet.

@@ -1,6 +1,6 @@
 //! Listening, accepting, sending of several buffers and of files, and what completes more than once.
 
-use crate::common::{PORT, complete, connected, joined, joined_with, pattern, queue_and_peer, run};
+use crate::common::{PORT, Peer, complete, connected, joined, joined_with, pattern, queue_and_peer, run};
 use aio_api::{Kind, Link, OpError, RecvOptions, SubmitReason, When};
 use naio_stack::SocketOptions;
 use naio_testkit::WireOptions;
@@ -93,7 +93,53 @@ fn a_range_of_a_file_is_sent_between_the_sends_around_it() {
         done.iter().map(|done| (done.user_data, done.bytes)).collect::<Vec<_>>(),
         [(1, 5), (2, 400_000), (3, 5)]
     );
+    assert!(!done[1].flags.is_copied(), "from the page cache to the card");
     assert!(got == [b"head:", &data[1000..401_000], b":tail"].concat());
+}
+
+#[test]
+fn a_file_that_is_cut_while_the_peer_has_not_acknowledged_it_ends_its_send() {
+    let (mut queue, mut peer) = queue_and_peer();
+    let socket = connected(&mut queue, &mut peer);
+    let path = std::env::temp_dir().join(format!("naio-queue-cut-{}", std::process::id()));
+    std::fs::write(&path, pattern(100_000)).expect("a file in the temporary directory");
+    let file = File::options().read(true).write(true).open(&path).expect("just written");
+    std::fs::remove_file(&path).expect("ours");
+    let file = Arc::new(file);
+    queue.sendfile(socket, file.clone(), 0, 100_000, 1).expect("submitted");
+    let buffer = queue.buffers(1, 3).expect("memory").remove(0);
+    queue.send(socket, buffer, 0..3, 2).expect("submitted");
+    let mut got = Vec::new();
+    let mut is_cut = false;
+    let receive = |peer: &mut Peer| {
+        peer.receive(&mut got);
+        if !is_cut && got.len() > 10_000 {
+            is_cut = true;
+            file.set_len(50).expect("cut");
+        }
+    };
+    let done = run(&mut queue, &mut peer, receive, |done| done.len() == 2);
+    assert_eq!((done[0].result, done[0].user_data), (Err(OpError::FileTruncated), 1));
+    assert_eq!(done[1].result, Ok(()), "the connection goes on");
+    assert_eq!(queue.counters().files.windows, 1);
+    queue.release_files();
+}
+
+#[test]
+fn what_cannot_be_shown_to_the_card_is_copied_and_says_so() {
+    let (mut queue, mut peer) = queue_and_peer();
+    let socket = connected(&mut queue, &mut peer);
+    let zeros = Arc::new(File::open("/dev/zero").expect("a device"));
+    queue.sendfile(socket, zeros, 1 << 40, 300_000, 1).expect("submitted");
+    let folder = Arc::new(File::open(std::env::temp_dir()).expect("a folder"));
+    queue.sendfile(socket, folder, 0, 10, 2).expect("submitted");
+    let mut got = Vec::new();
+    let done = run(&mut queue, &mut peer, |peer| peer.receive(&mut got), |done| done.len() == 2);
+    let sent = done.iter().find(|done| done.user_data == 1).expect("completed");
+    assert_eq!((sent.result, sent.bytes, sent.flags.is_copied()), (Ok(()), 300_000, true));
+    let failed = done.iter().find(|done| done.user_data == 2).expect("completed");
+    assert_eq!(failed.result, Err(OpError::File(std::io::ErrorKind::IsADirectory)));
+    assert!(got == vec![0; 300_000]);
 }
 
 #[test]
