@@ -55,7 +55,7 @@ enum Taken {
     /// It is in the ring, or refused.
     Whole,
     /// Its first segments are; the rest follows as the ring empties.
-    Begun(Segmenter),
+    Begun,
     /// There is no room for it.
     No,
 }
@@ -120,21 +120,24 @@ impl<B: Doorbell> TxRing<B> {
     /// Takes packets from the front as long as there is room; returns how many.
     pub(crate) fn post(&mut self, packets: &mut Vec<TxPacket>) -> usize {
         let mut posted = 0;
-        self.go_on();
-        while self.segmenter.is_none()
-            && let Some(packet) = packets.get(posted)
-        {
-            let taken = if packet.mss.is_none() { self.post_frame(packet) } else { self.post_long(packet) };
-            match taken {
-                Taken::Whole => {}
-                Taken::Begun(segmenter) => {
-                    // It must not change any more, so it moves in here.
-                    std::mem::swap(&mut self.cut, &mut packets[posted]);
-                    self.segmenter = Some(segmenter);
+        if self.segmenter.is_some() {
+            self.go_on();
+        }
+        if self.segmenter.is_none() {
+            for packet in packets.iter_mut() {
+                let taken =
+                    if packet.mss.is_none() { self.post_frame(packet) } else { self.post_long(packet) };
+                match taken {
+                    Taken::Whole => posted += 1,
+                    Taken::Begun => {
+                        // It must not change any more, so it moves in here.
+                        std::mem::swap(&mut self.cut, packet);
+                        posted += 1;
+                        break;
+                    }
+                    Taken::No => break,
                 }
-                Taken::No => break,
             }
-            posted += 1;
         }
         self.report_last();
         packets.drain(..posted);

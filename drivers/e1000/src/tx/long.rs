@@ -34,7 +34,10 @@ impl<B: Doorbell> TxRing<B> {
         self.post_segments(packet, &mut segmenter);
         match (segmenter.is_done(), segmenter.has_begun()) {
             (true, _) => Taken::Whole,
-            (false, true) => Taken::Begun(segmenter),
+            (false, true) => {
+                self.segmenter = Some(segmenter);
+                Taken::Begun
+            }
             (false, false) => Taken::No,
         }
     }

@@ -135,13 +135,13 @@ impl Slots {
         let len = bytes.len() + padding;
         // Pages lie on multiples of their length, so the offset alone says which dword is the last.
         let at = if self.odd_ends && ends_evenly(0, len as u32) { 4 } else { 0 };
-        let room = &mut self.headers.bytes_mut(&mut slot.header)[at..at + len];
-        let (header, rest) = room.split_at_mut(bytes.len());
+        let room = self.headers.bytes_mut(&mut slot.header);
+        let header = &mut room[at..at + bytes.len()];
         header.copy_from_slice(bytes);
-        if padding > 0 {
-            rest.fill(0);
-        }
         change(header);
+        if padding > 0 {
+            room[at + bytes.len()..at + len].fill(0);
+        }
         let address = slot.header_at + at as u64;
         self.put(address, len as u64 | command, None)
     }
