@@ -261,8 +261,8 @@ impl<P, Q> World<P, Q> {
             let census = queue.census();
             let held = (census.bound_flows, census.keys, census.timers, census.flows, census.tombstones);
             assert_eq!(held, (0, 0, 0, 0, 0), "seed {seed}: {census:?}");
-            let waiting = (census.lent_pages, census.reassemblies, census.waiting_packets);
-            assert_eq!(waiting, (0, 0, 0), "seed {seed}: {census:?}");
+            let waiting = (census.lent_pages, census.stretches, census.reassemblies, census.waiting_packets);
+            assert_eq!(waiting, (0, 0, 0, 0), "seed {seed}: {census:?}");
             let counters = queue.counters();
             let queued = counters.queue;
             assert_eq!(queued.submitted, queued.completed + left as u64, "seed {seed}");

@@ -19,7 +19,15 @@ fn slow(random: &mut fastrand::Rng) -> End {
 fn bulk(seed: u64, may_fail: bool) -> World<Talker, Talker> {
     let mut random = fastrand::Rng::with_seed(seed);
     let ends = [slow(&mut random), slow(&mut random)];
-    let plan = Plan { seed, connections: 3, bytes_max: 2_000_000, buffer_len: 16_384, at_once: 3, may_fail };
+    let plan = Plan {
+        seed,
+        connections: 3,
+        bytes_max: 2_000_000,
+        buffer_len: 16_384,
+        at_once: 3,
+        may_fail,
+        ipv6: false,
+    };
     world(seed, ends, (Talker::new(plan, false), Talker::new(plan, true)))
 }
 
@@ -103,6 +111,7 @@ fn cards_and_pools_that_are_too_small_cost_frames_and_nothing_else() {
             buffer_len: 16_384,
             at_once: 8,
             may_fail: false,
+            ipv6: false,
         };
         let mut world = world(seed, ends, (Talker::new(plan, false), Talker::new(plan, true)));
         world.play(WITHIN);

@@ -7,14 +7,19 @@ use aio_api::{
 };
 use naio_dma::Buffer;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 /// Where the server listens.
 pub(crate) const PORT: u16 = 7;
 const SERVER: [u8; 4] = [10, 9, 0, 1];
+/// The same in IPv6, and how long nobody has objected to its use when it begins (RFC 4862 5.4).
+pub(crate) const SERVER_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1);
+const UNDISPUTED: Duration = Duration::from_secs(5);
 /// Sends, and receives, that one connection has outstanding.
 const DEPTH: usize = 3;
+/// Most pieces of one send.
+const PARTS_MAX: usize = 40;
 
 /// Who only waits for a peer that is no more would wait for ever without keep-alive.
 fn options() -> TcpOptions {
@@ -34,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) at_once: usize,
     /// Connections may end in an error, which is kept.
     pub(crate) may_fail: bool,
+    /// They speak IPv6.
+    pub(crate) ipv6: bool,
 }
 
 impl Plan {
@@ -47,6 +54,12 @@ impl Plan {
 fn byte(port: u16, from_client: bool, offset: u64) -> u8 {
     let word = offset as u32 ^ u32::from(port) << 16 ^ u32::from(from_client) << 31;
     (word.wrapping_mul(2_654_435_761) >> 11) as u8
+}
+
+/// A buffer that came back: a card that still reads it sends what nobody expects.
+fn poisoned(mut buffer: Buffer) -> Buffer {
+    buffer.fill(0xee);
+    buffer
 }
 
 struct Talk {
@@ -125,7 +138,8 @@ impl Talker {
         let socket =
             queue.socket(SocketOptions { tcp: options(), ..SocketOptions::default() }).expect("room");
         self.names.insert(self.next, socket);
-        queue.connect(socket, SocketAddr::from((SERVER, PORT)), self.next).expect("room for it");
+        let server = if self.plan.ipv6 { SERVER_V6.into() } else { SERVER.into() };
+        queue.connect(socket, SocketAddr::new(server, PORT), self.next).expect("room for it");
         self.next += 1;
     }
 
@@ -166,15 +180,51 @@ impl Talker {
             }
             let (port, sent, left) = (talk.port, talk.sent, talk.to_send - talk.sent);
             let len = self.random.usize(1..=self.plan.buffer_len).min(left as usize);
-            let mut buffer = self.buffer();
-            let start = self.random.usize(0..=buffer.len() - len);
-            for (n, place) in buffer[start..start + len].iter_mut().enumerate() {
-                *place = byte(port, self.is_client, sent + n as u64);
-            }
-            queue.send(self.names[&id], buffer, start..start + len, id).expect("room for it");
+            let len = self.submit(queue, id, (port, sent), len);
             let talk = self.talks.get_mut(&id).expect("it is there");
             talk.sent += len as u64;
             talk.sends += 1;
+        }
+    }
+
+    /// Sends `len` bytes of the stream from `offset` on, or somewhat fewer, in one of the ways in which that can be done.
+    fn submit(&mut self, queue: &mut EventQueue, id: u64, (port, offset): (u16, u64), len: usize) -> usize {
+        let socket = self.names[&id];
+        let is_client = self.is_client;
+        let fill = |bytes: &mut [u8], from: u64| {
+            bytes
+                .iter_mut()
+                .enumerate()
+                .for_each(|(n, place)| *place = byte(port, is_client, from + n as u64));
+        };
+        match self.random.u8(..8) {
+            0 => {
+                let mut bytes = vec![0; len];
+                fill(&mut bytes, offset);
+                queue.send_copy(socket, &bytes, id).expect("room for it");
+                len
+            }
+            // Pieces of every length, most of them tiny.
+            1 => {
+                let (mut parts, mut done) = (Vec::new(), 0);
+                while done < len && parts.len() < PARTS_MAX {
+                    let most = [20, 300, 3_000][self.random.usize(..3)];
+                    let part = self.random.usize(1..=most).min(len - done);
+                    let mut buffer = queue.buffers(1, part + 7).expect("memory").remove(0);
+                    fill(&mut buffer[7..], offset + done as u64);
+                    parts.push((buffer, 7..7 + part));
+                    done += part;
+                }
+                queue.sendv(socket, parts, id).expect("room for it");
+                done
+            }
+            _ => {
+                let mut buffer = self.buffer();
+                let start = self.random.usize(0..=buffer.len() - len);
+                fill(&mut buffer[start..start + len], offset);
+                queue.send(socket, buffer, start..start + len, id).expect("room for it");
+                len
+            }
         }
     }
 
@@ -210,7 +260,11 @@ impl Program for Talker {
         let count = (self.plan.at_once * 2 + 1).min(self.plan.connections) * DEPTH * 2;
         self.spare = queue.buffers(count, self.plan.buffer_len).expect("memory");
         if self.is_client {
-            (0..self.plan.at_once).for_each(|_| self.connect(queue));
+            if self.plan.ipv6 {
+                queue.timeout(UNDISPUTED, 0).expect("room for it");
+            } else {
+                (0..self.plan.at_once).for_each(|_| self.connect(queue));
+            }
         } else {
             let listener = queue.listen(PORT, self.plan.connections).expect("a free port");
             queue.accept(listener, 0).expect("room for it");
@@ -220,6 +274,9 @@ impl Program for Talker {
 
     fn completed(&mut self, queue: &mut EventQueue, done: Completion) {
         let id = done.user_data;
+        if matches!(done.kind, Kind::Timeout { .. }) {
+            return (0..self.plan.at_once).for_each(|_| self.connect(queue));
+        }
         if done.kind == Kind::Accept {
             let (id, socket) = (self.next, done.socket.expect("an accept has one"));
             self.next += 1;
@@ -231,7 +288,7 @@ impl Program for Talker {
         if self.plan.may_fail
             && let Err(error) = done.result
         {
-            self.spare.extend(done.buffer);
+            self.spare.extend(done.buffer.map(poisoned));
             return self.failed(queue, id, error);
         }
         let closing = self.talks.get(&id).is_some_and(|talk| talk.closing);
@@ -251,7 +308,10 @@ impl Program for Talker {
                 }
             }
             Kind::Send => {
-                self.spare.extend(done.buffer);
+                assert!(done.buffer.is_none() || !done.flags.is_copied(), "{:?}: {done:?}", self.plan);
+                // Whatever is read of it from now on is wrong.
+                self.spare.extend(done.buffer.map(poisoned));
+                done.buffers.into_iter().for_each(|buffer| drop(poisoned(buffer)));
                 self.talks.get_mut(&id).expect("it is there").sends -= 1;
                 self.send(queue, id);
                 return self.maybe_close(queue, id);

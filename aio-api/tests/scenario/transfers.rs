@@ -1,9 +1,11 @@
 //! Bytes over lines of every kind arrive as they left, whatever the cards and the harm.
 
 use crate::endpoint::{End, World, world};
-use crate::talk::{Plan, Talker};
+use crate::talk::{Plan, SERVER_V6, Talker};
+use aio_api::{Builder, Ipv6Config};
 use naio_e1000_model::wire::impair::Harm;
 use naio_testkit::seeds;
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 /// Virtual time for one scenario: retransmission timeouts double, and a line may lose a tenth.
@@ -39,6 +41,7 @@ fn conversation(plan: Plan, ends: [End; 2]) -> World<Talker, Talker> {
 
 #[test]
 fn conversations_over_harmful_lines_are_exact_and_leave_nothing_behind() {
+    let mut cut = 0;
     for seed in seeds(1, 150) {
         let mut random = fastrand::Rng::with_seed(seed);
         let ends = [0; 2].map(|_| End { harm: any_harm(&mut random), ..End::any(&mut random) });
@@ -50,9 +53,46 @@ fn conversations_over_harmful_lines_are_exact_and_leave_nothing_behind() {
             buffer_len: random.usize(100..30_000),
             at_once: random.usize(1..=connections),
             may_fail: false,
+            ipv6: false,
         };
-        drop(conversation(plan, ends));
+        let world = conversation(plan, ends);
+        cut += world.queues[0].borrow_mut().counters().nic.tx_cut_by_card;
     }
+    assert!(cut > 0, "no packet was long");
+}
+
+/// A server or a client with an IPv6 address of its own.
+fn with_ipv6(builder: Builder, address: Ipv6Addr) -> Builder {
+    let ipv6 = Ipv6Config { addresses: vec![(address, 64)], ..Ipv6Config::default() };
+    builder.network(|config| config.ipv6 = Some(ipv6))
+}
+
+#[test]
+fn conversations_over_ipv6_are_as_exact_and_long_packets_are_cut_by_the_driver() {
+    let mut cut = 0;
+    for seed in seeds(1, 30) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut end = |tune| {
+            let harm = if random.bool() { any_harm(&mut random) } else { Harm::default() };
+            End { harm, tune, ..End::any(&mut random) }
+        };
+        let server = end(|builder| with_ipv6(builder, SERVER_V6));
+        let client = end(|builder| with_ipv6(builder, Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2)));
+        let plan = Plan {
+            seed,
+            connections: 3,
+            bytes_max: 300_000,
+            buffer_len: random.usize(1_000..60_000),
+            at_once: 2,
+            may_fail: false,
+            ipv6: true,
+        };
+        let world = conversation(plan, [server, client]);
+        let counters = world.queues[0].borrow_mut().counters().nic;
+        assert_eq!(counters.tx_cut_by_card, 0, "seed {seed}: no part cuts IPv6");
+        cut += counters.tx_cut_by_driver;
+    }
+    assert!(cut > 50, "{cut} packets were cut");
 }
 
 #[test]
@@ -67,6 +107,7 @@ fn hundreds_of_connections_come_and_go_on_one_line() {
             buffer_len: 4_096,
             at_once: 60,
             may_fail: false,
+            ipv6: false,
         };
         drop(conversation(plan, ends));
     }
@@ -87,6 +128,7 @@ fn jumbo_frames_carry_the_same_bytes_as_others() {
             buffer_len: random.usize(1_000..60_000),
             at_once: 2,
             may_fail: false,
+            ipv6: false,
         };
         let world = conversation(plan, ends);
         let counters = world.queues[0].borrow_mut().counters().nic;
