@@ -1,7 +1,9 @@
 //! Losses that a peer's acknowledgments, or its silence, show before smoltcp's timeout; and peers that invent them.
 
+use super::six::{THEM6, US6, introduce};
 use super::*;
 use crate::{Congestion, TcpOptions};
+use naio_testkit::packets::ip;
 use naio_testkit::seeds;
 
 const MSS: u32 = 1_460;
@@ -207,7 +209,8 @@ fn a_segment_repeated_in_vain_makes_the_next_silence_longer() {
     let mut bench = Bench::new(|_| {});
     let mut peer = slowly_connected(&mut bench, 8_000);
     let mut waits = Vec::new();
-    for _ in 0..3 {
+    // Five answers that come too soon, then one that was caused by the repetition.
+    for answer_us in [1_000, 1_000, 1_000, 1_000, 1_000, 9_000, 9_000] {
         bench.stack.send(peer.socket, &[1; 2 * MSS as usize]).expect("connected");
         assert_eq!(bench.segments().len(), 2);
         let start = bench.now_us;
@@ -215,13 +218,63 @@ fn a_segment_repeated_in_vain_makes_the_next_silence_longer() {
             bench.now_us += 500;
         }
         waits.push((bench.now_us - start) / 1_000);
-        bench.now_us += 1_000;
+        bench.now_us += answer_us;
         peer.ack = peer.ack.wrapping_add(2 * MSS);
         bench.feed(&peer.segment());
         assert!(bench.segments().is_empty());
     }
-    assert_eq!(bench.stack.counters().losses_in_vain, 3);
-    assert!(waits[1] >= 2 * waits[0] - 2 && waits[2] >= 2 * waits[1] - 2, "{waits:?} ms");
+    assert_eq!(bench.stack.counters().losses_in_vain, 5);
+    let is_near = |n: usize, factor: u64| waits[n].abs_diff(factor * waits[0]) <= 8;
+    let doubled = [(1, 2), (2, 4), (3, 8), (4, 8), (5, 8), (6, 4)];
+    assert!(doubled.into_iter().all(|(n, factor)| is_near(n, factor)), "{waits:?} ms");
+}
+
+/// The options of a TCP segment are not where most packets have them.
+#[test]
+fn selective_acknowledgments_are_found_behind_options_of_ipv4() {
+    let mut bench = Bench::new(|_| {});
+    let peer = sending(&mut bench, 10 * MSS as usize);
+    let mut frame = frame(&peer.sack(&[(MSS, 4 * MSS)]));
+    // Four bytes that mean nothing, behind the IPv4 header.
+    frame.splice(34..34, [1; 4]);
+    frame[14] = 0x46;
+    frame[17] += 4;
+    frame[24..26].fill(0);
+    let checksum = !sum::folded(&[&frame[14..38]]);
+    frame[24..26].copy_from_slice(&checksum.to_be_bytes());
+    bench.feed_frame(&frame);
+    assert_eq!(leaving(&mut bench), [peer.ack]);
+}
+
+/// A segment of the peer's over IPv6.
+fn over_ipv6(segment: &Segment) -> Vec<u8> {
+    let mut tcp = frame(segment).split_off(34);
+    tcp[16..18].fill(0);
+    let len = (tcp.len() as u16).to_be_bytes();
+    let checksum = !sum::folded(&[&THEM6.octets(), &US6.octets(), &[0, 6], &len, &tcp]);
+    tcp[16..18].copy_from_slice(&checksum.to_be_bytes());
+    ip((THEIR_MAC.0, OUR_MAC.0), (THEM6.into(), US6.into()), (6, 64), &tcp)
+}
+
+#[test]
+fn selective_acknowledgments_count_over_ipv6() {
+    let mut bench = super::six::six(|_| {});
+    introduce(&mut bench);
+    let listener = bench.stack.listen(PORT, 1).expect("a free port");
+    let seq_of = |frame: &Vec<u8>| u32::from_be_bytes(frame[58..62].try_into().expect("four bytes"));
+    let theirs = Segment::new(THEM.octets(), 999, US.octets(), PORT);
+    bench.feed_frame(&over_ipv6(&theirs.clone().seq(PEER_ISN).syn(1_440, Some(7))));
+    let isn = seq_of(&bench.frames()[0]);
+    let (seq, ack) = (PEER_ISN.wrapping_add(1), isn.wrapping_add(1));
+    let theirs = theirs.seq(seq).ack(ack);
+    bench.feed_frame(&over_ipv6(&theirs));
+    let socket = bench.stack.accept(listener).expect("established");
+    bench.stack.send(socket, &[1; 6 * 1_440]).expect("connected");
+    assert_eq!(bench.frames().len(), 6);
+    let mut sack = Peer { socket, port: 0, seq, ack }.sack(&[(1_440, 6 * 1_440)]);
+    (sack.source_port, sack.destination_port) = (999, PORT);
+    bench.feed_frame(&over_ipv6(&sack));
+    assert_eq!(bench.frames().iter().map(seq_of).collect::<Vec<_>>(), [ack]);
 }
 
 /// Whatever a peer says, what it makes us send again stays below what it acknowledges, and a few.
