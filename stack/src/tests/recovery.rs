@@ -469,3 +469,41 @@ fn the_answer_to_a_repeated_segment_shows_that_those_behind_it_are_lost() {
     }
     assert_eq!(bench.stack.counters().losses_in_vain, 1);
 }
+
+/// After its timeout smoltcp sends everything again by itself; what the peer says meanwhile asks for nothing more.
+#[test]
+fn what_the_timeout_sends_again_is_not_sent_twice() {
+    let mut bench = Bench::new(|_| {});
+    let peer = sending(&mut bench, 10 * MSS as usize);
+    while leaving(&mut bench).len() < 10 {
+        bench.now_us += 1_000;
+    }
+    bench.now_us += RTT_US;
+    bench.feed(&peer.plus(1).sack(&[(MSS, 5 * MSS)]));
+    assert!(leaving(&mut bench).is_empty());
+    bench.now_us += 100;
+    bench.feed(&peer.plus(6).sack(&[(MSS, 4 * MSS)]));
+    assert!(leaving(&mut bench).is_empty());
+}
+
+/// One segment that is sent again says nothing about the congestion window.
+#[test]
+fn a_repeated_segment_is_not_taken_for_the_congestion_window() {
+    let mut bench = Bench::new(|_| {});
+    let tcp = TcpOptions { congestion: Congestion::Reno, ..TcpOptions::default() };
+    let mut peer = bench.connected(SocketOptions { tcp, ..SocketOptions::default() });
+    let window = |bench: &Bench| bench.stack.info(peer.socket).expect("known").congestion_window;
+    for loss in 0..2 {
+        bench.stack.send(peer.socket, &[7; 40 * MSS as usize]).expect("connected");
+        let flight = leaving(&mut bench).len() as u32;
+        let before = window(&bench);
+        bench.now_us += RTT_US;
+        bench.feed(&peer.sack(&[(MSS, flight.min(4) * MSS)]));
+        assert_eq!(leaving(&mut bench), [peer.ack]);
+        if loss > 0 {
+            assert_eq!(window(&bench), before, "as it was last seen");
+        }
+        peer.ack = peer.ack.wrapping_add(flight * MSS);
+        bench.feed(&peer.segment());
+    }
+}
