@@ -87,6 +87,8 @@ pub struct WindowCounters {
     pub faults: u64,
     /// Times an operation had to wait for room.
     pub no_room: u64,
+    /// CPU time that mapping, unmapping and reading took, most of it the kernel's, in other threads.
+    pub worker_cpu_us: u64,
     /// Windows that are shown now, or on their way in or out.
     pub windows: u64,
     /// Bytes that these pin.
@@ -290,7 +292,9 @@ impl<W: Copy> Windows<W> {
     /// Collects what the threads have done, and names those who should be looked at. Costs next to nothing when
     /// nothing is under way.
     pub(crate) fn drain(&mut self, waiters: &mut Vec<W>) {
-        while let Some((slot, outcome)) = self.workers.outcome() {
+        while let Some((slot, outcome, cost)) = self.workers.outcome() {
+            // A duration of a thread fits in 64 bits of microseconds.
+            self.counters.worker_cpu_us += cost.as_micros() as u64;
             self.collect(slot, outcome);
         }
         waiters.append(&mut self.woken);

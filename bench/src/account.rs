@@ -25,7 +25,7 @@ pub fn by_name(counters: &Counters) -> BTreeMap<String, u64> {
 }
 
 fn card(counters: &Counters) -> Vec<(&'static str, u64)> {
-    let (nic, queue) = (&counters.nic, &counters.queue);
+    let (nic, queue, files) = (&counters.nic, &counters.queue, &counters.files);
     vec![
         ("rx_frames", nic.rx_frames),
         ("tx_frames", nic.tx_frames),
@@ -46,5 +46,11 @@ fn card(counters: &Counters) -> Vec<(&'static str, u64)> {
         ("operations", queue.submitted),
         ("completions", queue.completed),
         ("tx_deferred", queue.tx_deferred),
+        ("file_windows_mapped", files.mapped),
+        ("file_windows_shared", files.shared),
+        ("file_windows_refused", files.refused),
+        ("file_pinned_bytes", files.pinned_bytes),
+        ("file_copied_bytes", files.copied_bytes),
+        ("file_worker_cpu_us", files.worker_cpu_us),
     ]
 }

@@ -5,6 +5,7 @@
 
 use crossbeam_queue::ArrayQueue;
 use naio_dma::{Buffer, Domain, FileWindow, RegionError, WindowError};
+use naio_sys::clock;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
@@ -12,6 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Thread;
+use std::time::Duration;
 
 /// Bytes of a piece: what is read at once of a file that cannot be shown to the card.
 pub(super) const PIECE_LEN: usize = 64 * 1024;
@@ -68,7 +70,7 @@ pub(super) enum Outcome {
 
 struct Rings {
     jobs: ArrayQueue<Job>,
-    outcomes: ArrayQueue<(usize, Outcome)>,
+    outcomes: ArrayQueue<(usize, Outcome, Duration)>,
     stop: AtomicBool,
     domain: Domain,
 }
@@ -79,9 +81,11 @@ impl Rings {
         let Some(job) = self.jobs.pop() else { return false };
         let slot = job.slot();
         // What a panic leaves behind is dropped with the job; nothing here is used again after it.
+        let begin = clock::thread_cpu();
         let outcome = catch_unwind(AssertUnwindSafe(|| run(&self.domain, job))).unwrap_or(Outcome::Panicked);
         // As many outcomes fit as there can be jobs: see `Workers::new`.
-        let pushed = self.outcomes.push((slot, outcome));
+        let cost = clock::thread_cpu().saturating_sub(begin);
+        let pushed = self.outcomes.push((slot, outcome, cost));
         debug_assert!(pushed.is_ok(), "a place for every outcome");
         true
     }
@@ -123,8 +127,8 @@ impl Workers {
         }
     }
 
-    /// The next outcome, if one is there.
-    pub(super) fn outcome(&mut self) -> Option<(usize, Outcome)> {
+    /// The next outcome, if one is there: of which slot, and what CPU time it took.
+    pub(super) fn outcome(&mut self) -> Option<(usize, Outcome, Duration)> {
         if self.outstanding == 0 {
             return None;
         }

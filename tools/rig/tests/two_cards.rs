@@ -105,6 +105,23 @@ fn naio_and_the_kernel_send_right_from_buffers_and_from_a_file() {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the cost, for whoever asks with --nocapture")]
+fn the_card_reads_a_file_from_the_page_cache() {
+    let Some(outcome) = guest() else { return };
+    let counters = assert_report(outcome, Arm::NaioSendfile.name()).counters;
+    let counter = |name: &str| counters[name];
+    let mapped = counter("file_windows_mapped");
+    println!(
+        "{mapped} windows mapped and {} shared, {} bytes pinned, {} µs of other threads",
+        counter("file_windows_shared"),
+        counter("file_pinned_bytes"),
+        counter("file_worker_cpu_us"),
+    );
+    assert!(mapped > 0, "the stock kernel maps pages of a file that the card only reads");
+    assert_eq!((counter("file_windows_refused"), counter("file_copied_bytes")), (0, 0));
+}
+
+#[test]
 fn naio_answers_pings_while_it_receives() {
     let Some(outcome) = guest() else { return };
     let ping = outcome.results.step("ping").unwrap_or_else(|e| panic!("{e}"));
