@@ -89,7 +89,7 @@ impl EventQueue {
     /// It may be early, never late; frames that arrive are not foretold.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
-        if !self.completed.is_empty() || self.has_packets_waiting() {
+        if !self.completed.is_empty() || self.has_packets_waiting() || self.windows.is_busy() {
             return Some(self.now);
         }
         if self.is_down() {

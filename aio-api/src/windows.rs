@@ -300,6 +300,11 @@ impl<W: Copy> Windows<W> {
         waiters.append(&mut self.woken);
     }
 
+    /// Whether `drain` has something to collect, or soon will.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.workers.is_busy() || !self.woken.is_empty()
+    }
+
     /// Lets go of every window that nobody uses, so that a deleted file gives its space back, or a file system can be
     /// unmounted. They are gone some turns later.
     pub(crate) fn release_unused(&mut self) {

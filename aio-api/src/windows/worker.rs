@@ -140,6 +140,11 @@ impl Workers {
         Some(outcome)
     }
 
+    /// Whether a job has not been collected yet.
+    pub(super) fn is_busy(&self) -> bool {
+        self.outstanding > 0
+    }
+
     fn start(&mut self) {
         for n in 0..self.wanted {
             let rings = self.rings.clone();

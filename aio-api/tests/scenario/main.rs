@@ -5,6 +5,7 @@
 
 mod bulk;
 mod endpoint;
+mod files;
 mod goodput;
 mod merging;
 mod mishaps;
