@@ -29,6 +29,8 @@ pub struct CardOptions {
     /// Largest IP packet in bytes: 1500 unless jumbo frames are wanted, whose limit is the part's. Partners on the link
     /// must take them too.
     pub mtu: Option<usize>,
+    /// Whether the card cuts long TCP packets itself, where it can: yes, unless it has trouble with that.
+    pub card_cuts: Option<bool>,
     /// Seconds to wait for the link.
     pub link_within_s: Option<u64>,
 }
@@ -134,6 +136,7 @@ fn driver_config(options: CardOptions) -> naio_e1000::Config {
     config.tx_ring = options.tx_ring.unwrap_or(config.tx_ring);
     config.rx_spare = options.rx_spare.unwrap_or(config.rx_spare);
     config.mtu = options.mtu.unwrap_or(config.mtu);
+    config.card_cuts = options.card_cuts.unwrap_or(config.card_cuts);
     config.link_within = options.link_within_s.map_or(config.link_within, Duration::from_secs);
     config
 }

@@ -116,6 +116,7 @@ impl End {
             rx_spare: Some(random.u32(64..256)),
             link_within_s: Some(10),
             mtu: None,
+            card_cuts: Some(random.u8(..4) > 0),
         };
         End { card, rings, ..End::plain() }
     }
@@ -185,6 +186,7 @@ pub(crate) fn world_in<P: Program + 'static, Q: Program + 'static>(
             rx_spare: end.rings.rx_spare.unwrap_or(defaults.rx_spare),
             // Jumbo frames where the end is to send any.
             mtu: end.rings.mtu.or(end.mtu).unwrap_or(defaults.mtu).max(defaults.mtu),
+            card_cuts: end.rings.card_cuts.unwrap_or(defaults.card_cuts),
             link_within: end.rings.link_within_s.map_or(defaults.link_within, Duration::from_secs),
         };
         let nic = E1000::open(model, &config).unwrap_or_else(|e| panic!("seed {seed}: {e}"));

@@ -46,13 +46,21 @@ pub enum RegionError {
 pub(crate) const REGION_LEN_MAX: usize = 1 << 31;
 
 /// Memory with an owner who frees it when dropped.
-pub(crate) enum Memory {
+pub(crate) struct Memory {
+    start: NonNull<u8>,
+    len: usize,
+    _owner: Owner,
+}
+
+/// Who owns memory.
+#[expect(dead_code, reason = "an owner is kept to be dropped")]
+enum Owner {
     /// Ours.
     Mapping(Mapping),
     /// A window of a file, which nobody may look into.
     File(FileMapping),
     /// Brought along; the owner keeps it valid and never touches it, as promised to `Buffer::register`.
-    Foreign { start: NonNull<u8>, len: usize, _owner: Box<dyn Send + Sync> },
+    Foreign(Box<dyn Send + Sync>),
 }
 
 // SAFETY:
@@ -64,20 +72,12 @@ unsafe impl Send for Memory {}
 unsafe impl Sync for Memory {}
 
 impl Memory {
-    fn start(&self) -> NonNull<u8> {
-        match self {
-            Memory::Mapping(mapping) => mapping.start(),
-            Memory::File(mapping) => mapping.start(),
-            Memory::Foreign { start, .. } => *start,
-        }
+    fn of_mapping(mapping: Mapping) -> Memory {
+        Memory { start: mapping.start(), len: mapping.len(), _owner: Owner::Mapping(mapping) }
     }
 
-    fn len(&self) -> usize {
-        match self {
-            Memory::Mapping(mapping) => mapping.len(),
-            Memory::File(mapping) => mapping.len(),
-            Memory::Foreign { len, .. } => *len,
-        }
+    fn of_file(mapping: FileMapping) -> Memory {
+        Memory { start: mapping.start(), len: mapping.len(), _owner: Owner::File(mapping) }
     }
 }
 
@@ -117,7 +117,7 @@ impl Region {
         // 1. The mapping is owned, and dropped by nobody but the region.
         // 2. Accessors exist only on Page, Buffer and DescArray, which go by HW-1.
         // 3. It maps no file that can be cut: anonymous memory, or a memfd sealed against it.
-        unsafe { Region::show(domain, Memory::Mapping(mapping), access, None) }
+        unsafe { Region::show(domain, Memory::of_mapping(mapping), access, None) }
     }
 
     /// A window of `file` from `offset`, to be read by cards; there must be no accessor to it.
@@ -131,7 +131,7 @@ impl Region {
         // 1. The mapping is owned, and dropped by nobody but the region.
         // 2. Nobody in the program accesses it: `FileWindow` has no accessor, and `Bus` asks the file.
         // 3. It says so.
-        unsafe { Region::show(domain, Memory::File(mapping), Access::Read, Some((file.clone(), offset))) }
+        unsafe { Region::show(domain, Memory::of_file(mapping), Access::Read, Some((file.clone(), offset))) }
     }
 
     /// Memory that was brought along.
@@ -156,7 +156,7 @@ impl Region {
         // SAFETY:
         // 1. Whole pages (checked above), mapped for reading and writing (the caller's promise 1).
         unsafe { naio_sys::mapping::populate(start, len) }?;
-        let memory = Memory::Foreign { start, len, _owner: owner };
+        let memory = Memory { start, len, _owner: Owner::Foreign(owner) };
         // SAFETY:
         // 1. to 3. are the caller's promises, word for word; the owner lives in the region.
         unsafe { Region::show(domain, memory, Access::Read, None) }
@@ -174,7 +174,7 @@ impl Region {
         access: Access,
         file: Option<(Arc<File>, u64)>,
     ) -> Result<Region, RegionError> {
-        let visible = Visible { start: memory.start(), len: memory.len(), access, file };
+        let visible = Visible { start: memory.start, len: memory.len, access, file };
         // SAFETY:
         // 1. The memory moves into the region below and is dropped only after `remove` succeeded; it is
         //    leaked after `Stuck`.
@@ -184,7 +184,7 @@ impl Region {
             Err(AddError::Exhausted(e)) => return Err(e.into()),
             Err(AddError::Refused(e)) => return Err(e.into()),
             Err(AddError::Stuck(e)) => {
-                log::error!("{} bytes leak on purpose: a card may still see them", memory.len());
+                log::error!("{} bytes leak on purpose: a card may still see them", memory.len);
                 std::mem::forget(memory);
                 return Err(e.into());
             }
@@ -194,33 +194,35 @@ impl Region {
 
     /// Length in bytes.
     pub(crate) fn len(&self) -> usize {
-        self.memory.len()
+        self.memory.len
     }
 
     /// Address of byte `offset` for the program. The caller keeps `offset` within the length.
+    #[inline]
     pub(crate) fn at(&self, offset: usize) -> NonNull<u8> {
-        assert!(offset < self.memory.len(), "offset inside the region");
+        assert!(offset < self.memory.len, "offset inside the region");
         // SAFETY:
         // 1. `offset` is inside the one allocation that the memory is (asserted above).
-        unsafe { self.memory.start().add(offset) }
+        unsafe { self.memory.start.add(offset) }
     }
 
     /// Address of byte `offset` for a card.
+    #[inline]
     pub(crate) fn iova(&self, offset: usize) -> Iova {
-        assert!(offset < self.memory.len(), "offset inside the region");
+        assert!(offset < self.memory.len, "offset inside the region");
         self.iova.offset(offset)
     }
 }
 
 impl Drop for Region {
     fn drop(&mut self) {
-        match self.domain.remove(self.iova, self.memory.len()) {
+        match self.domain.remove(self.iova, self.memory.len) {
             // SAFETY:
             // 1. `memory` is not touched again: this is drop, and the field is dropped once, here.
             // 2. No card can reach the memory any more: `remove` says so.
             Ok(()) => unsafe { ManuallyDrop::drop(&mut self.memory) },
             Err(refused) => {
-                log::error!("{refused}: {}; {} bytes leak on purpose", refused.source, self.memory.len());
+                log::error!("{refused}: {}; {} bytes leak on purpose", refused.source, self.memory.len);
             }
         }
     }

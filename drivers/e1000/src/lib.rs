@@ -76,6 +76,9 @@ pub struct Config {
     /// Largest IP packet in bytes: 68 to 16110, and standard up to 1500. Every frame lies in one receive page, whose
     /// length follows from this: 2048, 4096, 8192 or 16384.
     pub mtu: usize,
+    /// Let the card cut long TCP packets, where it can; otherwise this driver does, which costs instructions and spares
+    /// parts and emulators with trouble there.
+    pub card_cuts: bool,
     /// How long [`E1000::open`] waits for the link.
     pub link_within: Duration,
 }
@@ -96,7 +99,14 @@ impl Default for Config {
     /// 1024 receive and 512 transmit descriptors, 512 spare pages, standard frames, six seconds for the link
     /// (VirtualBox needs five).
     fn default() -> Config {
-        Config { rx_ring: 1024, tx_ring: 512, rx_spare: 512, mtu: MTU, link_within: Duration::from_secs(6) }
+        Config {
+            rx_ring: 1024,
+            tx_ring: 512,
+            rx_spare: 512,
+            mtu: MTU,
+            card_cuts: true,
+            link_within: Duration::from_secs(6),
+        }
     }
 }
 
@@ -182,7 +192,8 @@ impl<D: Device> E1000<D> {
     /// # Errors
     /// See [`OpenError`]. The device is dropped then, which takes the card off the bus.
     pub fn open(device: D, config: &Config) -> Result<E1000<D>, OpenError> {
-        let (part, features) = ids::identify(device.identity())?;
+        let (part, mut features) = ids::identify(device.identity())?;
+        features.tx_segmentation &= config.card_cuts;
         check_ring_len("receive", config.rx_ring, &features)?;
         check_ring_len("transmit", config.tx_ring, &features)?;
         if !(MTU_MIN..=features.mtu_max).contains(&config.mtu) {

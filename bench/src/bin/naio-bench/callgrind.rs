@@ -48,10 +48,6 @@ impl Counted {
         self.inclusive.iter().filter(|(name, _)| is_driver(name)).map(|(_, cost)| cost).sum()
     }
 
-    pub(crate) fn room(&self, room: &str) -> u64 {
-        self.rooms.get(room).copied().unwrap_or(0)
-    }
-
     /// Everything but the card, the far end, the measuring program, copies and checksums.
     pub(crate) fn path(&self) -> u64 {
         let apart = ["card", "program", "copies", "checksum"];
@@ -143,7 +139,8 @@ mod tests {
         let profile = "fn=aio_api::turn\n10 5\ncfn=naio_stack::egress\ncalls=2 0\n11 40\n12 1\n\
                        fn=naio_stack::egress\n5 30\ncfn=memcpy\ncalls=1 0\n6 10\nfn=memcpy\n1 10\n";
         let counted = parse(profile);
-        assert_eq!((counted.room("queue"), counted.room("stack"), counted.room("copies")), (6, 30, 10));
+        let room = |room| counted.rooms.get(room).copied();
+        assert_eq!((room("queue"), room("stack"), room("copies")), (Some(6), Some(30), Some(10)));
         assert_eq!((counted.copies.get("stack"), counted.with_callees("stack::egress")), (Some(&10), 40));
         assert_eq!(counted.path(), 36);
     }

@@ -24,6 +24,15 @@ const TURN_US: u64 = 50;
 /// Turns after which nothing more is to be expected.
 const TURNS_MAX: u32 = 100_000;
 
+/// Who cuts what is longer than a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    Card,
+    Driver,
+    /// smoltcp makes each segment.
+    Nobody,
+}
+
 /// Everything that takes part.
 pub(crate) struct Sender {
     queue: EventQueue,
@@ -37,7 +46,7 @@ pub(crate) struct Sender {
 
 impl Sender {
     /// Connected sockets with their sends submitted, and windows that have grown.
-    pub(crate) fn new(sockets: u32, cut: bool, ack_every: u32) -> Result<Sender, Box<dyn std::error::Error>> {
+    pub(crate) fn new(sockets: u32, cut: Cut, ack_every: u32) -> Result<Sender, Box<dyn std::error::Error>> {
         let domain = Domain::new();
         let clock = Arc::new(AtomicU64::new(1));
         let far = Far::new(ack_every);
@@ -49,8 +58,9 @@ impl Sender {
         };
         let model = Model::new(options, &domain, far.clone())?;
         let card = model.card();
-        let nic: Box<dyn Nic + Send> = Box::new(E1000::open(model, &Config::default())?);
-        let nic = if cut { nic } else { Box::new(Uncut::new(nic)) };
+        let config = Config { card_cuts: cut == Cut::Card, ..Config::default() };
+        let nic: Box<dyn Nic + Send> = Box::new(E1000::open(model, &config)?);
+        let nic = if cut == Cut::Nobody { Box::new(Uncut::new(nic)) } else { nic };
         let builder =
             Builder::new("10.0.0.1/24".parse()?).clock(Clock::Manual(clock.clone())).secret([9; 16]);
         let queue = builder.build(nic, domain)?;

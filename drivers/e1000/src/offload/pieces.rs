@@ -9,7 +9,7 @@ pub(crate) const LEN_MAX: u32 = 16_288;
 /// enough to be cut everywhere.
 pub(crate) const FIRST_LEN_MAX: u32 = 2_015;
 /// No buffer crosses a multiple of this (errata 23; fact sheet 5.1 and 5.4: simplest for all parts).
-const BLOCK: u64 = 0x1_0000;
+pub(crate) const BLOCK: u64 = 0x1_0000;
 /// The dword of its quadword that a buffer's last byte lies in: this bit of the address.
 const ODD_DWORD: u64 = 4;
 
@@ -28,6 +28,13 @@ impl Piece {
     /// The second quadword: length and command.
     pub(crate) fn word(self, command: u64) -> u64 {
         u64::from(self.len) | command
+    }
+
+    /// Bytes up to the next multiple of 64 KB.
+    #[inline]
+    pub(crate) fn to_block(self) -> u32 {
+        // At most 64 KB, so it fits.
+        (BLOCK - self.address % BLOCK) as u32
     }
 
     /// Whether one descriptor will do for a buffer that needs no odd end.
@@ -67,9 +74,7 @@ impl Iterator for Pieces {
         if len == 0 {
             return None;
         }
-        // At most 64 KB, so it fits.
-        let to_block = (BLOCK - address % BLOCK) as u32;
-        let mut take = len.min(self.len_max).min(to_block);
+        let mut take = len.min(self.len_max).min(self.rest.to_block());
         if self.odd_ends && ends_evenly(address, take) {
             take -= 4;
         }

@@ -58,7 +58,7 @@ impl<B: Doorbell> TxRing<B> {
     fn needed(&self, packet: &TxPacket, long: Long) -> u32 {
         let len_max = long.piece_len_max();
         let fragments = packet.fragments.iter();
-        let pieces: usize = fragments.map(|fragment| self.slots.pieces(fragment.slice, len_max)).sum();
+        let pieces: usize = fragments.map(|fragment| self.slots.pieces_about(fragment.slice, len_max)).sum();
         // A packet is less than 64 KB, and every piece is at least a byte.
         pieces as u32 + self.slots.pieces_max() + DESC_BESIDE_PAYLOAD
     }

@@ -4,7 +4,7 @@
 //! slots that the card is done with. It knows nothing of packets, offloads or reports.
 
 use crate::desc::tx::{EOP, LEN};
-use crate::offload::pieces::{LEN_MAX, Piece, Pieces, ends_evenly};
+use crate::offload::pieces::{BLOCK, LEN_MAX, Piece, Pieces, ends_evenly};
 use naio_dma::{DescArray, DmaSlice, Page, Pool};
 use naio_nic::ExtentId;
 
@@ -75,6 +75,15 @@ impl Slots {
         if self.odd_ends { 3 } else { 2 }
     }
 
+    /// The same, or a few more, without looking at each piece.
+    pub(crate) fn pieces_about(&self, slice: DmaSlice, len_max: u32) -> usize {
+        if self.odd_ends {
+            return self.pieces(slice, len_max);
+        }
+        // A multiple of 64 KB in between cuts one more.
+        slice.len().div_ceil(len_max) as usize + slice.len() as usize / BLOCK as usize + 1
+    }
+
     /// How many pieces no longer than `len_max` a stretch makes.
     pub(crate) fn pieces(&self, slice: DmaSlice, len_max: u32) -> usize {
         Pieces::new(Piece::of(slice), len_max, self.odd_ends).count()
@@ -111,7 +120,16 @@ impl Slots {
         extent: Option<ExtentId>,
     ) -> Written {
         let mut written = Written { slot: self.tail, low: 0, high: command };
-        for piece in Pieces::new(Piece::of(slice), len_max, self.odd_ends) {
+        let mut whole = Piece::of(slice);
+        if !self.odd_ends {
+            // Whole pages up to the last: the common case, without looking at each end.
+            while whole.len > len_max && whole.to_block() >= len_max {
+                written = self.put(whole.address, u64::from(len_max) | command & !EOP, None);
+                whole.address += u64::from(len_max);
+                whole.len -= len_max;
+            }
+        }
+        for piece in Pieces::new(whole, len_max, self.odd_ends) {
             written = self.put(piece.address, piece.word(command & !EOP), None);
         }
         self.slots[written.slot as usize].extent = extent;
@@ -165,8 +183,16 @@ impl Slots {
     /// The card is done with everything up to and with `slot`.
     pub(crate) fn release(&mut self, slot: u32, released: &mut Vec<ExtentId>) {
         let end = self.after(slot);
+        // The end of the ring parts the slots in two runs at most.
         while self.head != end {
-            self.release_one(released);
+            let run_end = if self.head < end { end } else { self.desc.len() };
+            for slot in &mut self.slots[self.head as usize..run_end as usize] {
+                if let Some(extent) = slot.extent.take() {
+                    released.push(extent);
+                }
+            }
+            self.free = self.free.wrapping_add(run_end - self.head);
+            self.head = if run_end == self.desc.len() { 0 } else { run_end };
         }
     }
 
