@@ -89,6 +89,8 @@ pub struct Config {
     /// Bytes that one connection sends before the next one has its turn: a long packet counts as its bytes. What it
     /// sends beyond that (the last packet is not split) is taken off its next turn.
     pub egress_bytes_per_visit: usize,
+    /// Bytes after which an egress ends though there is more: so that what arrives is looked at in between.
+    pub egress_bytes_per_turn: usize,
     /// Options of accepted sockets.
     pub accepted: SocketOptions,
 }
@@ -131,6 +133,7 @@ impl Config {
             replies_max: 256,
             egress_per_visit: 64,
             egress_bytes_per_visit: 96 << 10,
+            egress_bytes_per_turn: 512 << 10,
             accepted: SocketOptions::default(),
         }
     }
@@ -157,7 +160,8 @@ impl Config {
         if !sockets_max.contains(&self.sockets_max) || self.neighbors_max == 0 {
             return Err(ConfigError::Limit);
         }
-        if self.egress_per_visit == 0 || self.egress_bytes_per_visit == 0 {
+        let egress = [self.egress_per_visit, self.egress_bytes_per_visit, self.egress_bytes_per_turn];
+        if egress.contains(&0) {
             return Err(ConfigError::Limit);
         }
         if self.routes.len() > ROUTES_MAX {

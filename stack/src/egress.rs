@@ -26,6 +26,8 @@ use std::time::Duration;
 
 /// How long smoltcp stays in TIME-WAIT (its `CLOSE_DELAY`), for sockets whose users keep them.
 const TIME_WAIT: Duration = Duration::from_secs(10);
+/// Turns of each connection in one egress, at the most: even one that always says that it has more (guard d).
+const ROUNDS_MAX: usize = 8;
 /// Transmit pages that one long packet may take.
 const CUT_PAGES_MAX: usize = 8;
 /// How often a connection that has to wait for something outside is looked at.
@@ -42,8 +44,12 @@ impl Stack {
         if self.dhcp.as_ref().is_some_and(|client| client.is_due(self.now)) {
             self.egress_dhcp(end, out);
         }
-        for _ in 0..self.dirty.len() {
-            if out.len() >= end || self.outbox.extents.idle() == 0 {
+        // Several rounds, as long as the card has room: a turn costs more than a visit.
+        let visits = self.dirty.len().saturating_mul(ROUNDS_MAX);
+        self.emitted_bytes = 0;
+        for _ in 0..visits {
+            let is_full = out.len() >= end || self.outbox.extents.idle() == 0;
+            if is_full || self.emitted_bytes >= self.config.egress_bytes_per_turn {
                 break;
             }
             let Some(index) = self.dirty.pop_front() else { break };
@@ -212,6 +218,7 @@ impl Stack {
             done = contained(|| iface.poll_egress(at, &mut port, set))? == PollResult::None;
         }
         let emitted = port.emitted;
+        self.emitted_bytes += emitted.bytes as usize;
         flow.overdrawn = if done { 0 } else { (emitted.bytes as usize).saturating_sub(quantum) };
         Some((done, emitted))
     }

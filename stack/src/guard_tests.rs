@@ -290,14 +290,12 @@ fn d_a_visit_is_bounded() {
     let mut bench = Bench::new(|config| config.egress_per_visit = 1);
     let [first, second] = [(); 2].map(|()| bench.connected(SocketOptions::default()));
     for peer in [first, second] {
-        // Two segments fit the initial congestion window.
+        // All of it fits the initial congestion window.
         bench.stack.send(peer.socket, &[1; 10_000]).expect("connected");
     }
-    for _ in 0..2 {
-        let mut ports: Vec<u16> = bench.segments().iter().map(|s| s.source_port).collect();
-        ports.sort_unstable();
-        assert_eq!(ports, [first.port, second.port], "one packet of each");
-    }
+    let ports: Vec<u16> = bench.segments().iter().map(|segment| segment.source_port).collect();
+    assert!(ports.len() >= 4, "{ports:?}");
+    assert!(ports.chunks(2).all(|turn| turn == [first.port, second.port]), "one packet of each: {ports:?}");
     assert!(bench.stack.counters().egress_bounded >= 4);
 }
 
@@ -375,4 +373,23 @@ fn m_a_timeout_into_a_closed_window_keeps_probing() {
     peer.ack = peer.ack.wrapping_add(1);
     bench.feed(&peer.segment());
     assert!(bench.wait_ms(10).iter().any(|s| s.payload.len() > 1));
+}
+
+/// One connection with long packets and one with short ones share the card by bytes, not by packets.
+#[test]
+fn turns_are_worth_bytes_and_what_was_too_much_is_taken_off_the_next() {
+    let quantum = 4_000;
+    let mut bench = Bench::new(|config| {
+        config.egress_bytes_per_visit = quantum;
+        config.egress_bytes_per_turn = 3 * quantum;
+    });
+    let [first, second] = [(); 2].map(|()| bench.connected(SocketOptions::default()));
+    for peer in [first, second] {
+        bench.stack.send(peer.socket, &[1; 14_600]).expect("connected");
+    }
+    let sent = bench.segments();
+    let bytes = |port| sent.iter().filter(|s| s.source_port == port).map(|s| s.payload.len()).sum::<usize>();
+    let (a, b) = (bytes(first.port), bytes(second.port));
+    assert!(a > 0 && b > 0 && a.abs_diff(b) <= quantum + 1_460, "{a} and {b} bytes");
+    assert!(a + b <= 4 * quantum, "a turn has an end: {a} and {b}");
 }

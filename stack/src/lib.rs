@@ -147,6 +147,8 @@ pub struct Stack {
     replies: Vec<TxPacket>,
     /// Connections with something for the next egress.
     dirty: VecDeque<u32>,
+    /// Bytes that the present egress has handed out.
+    emitted_bytes: usize,
     /// Since when some of them find no room, or when they were last looked at.
     starved_since: Option<Time>,
     /// Connections that wait for a next hop.
@@ -210,6 +212,7 @@ impl Stack {
             wheel: timers::Wheel::new(now),
             replies: Vec::with_capacity(config.replies_max),
             dirty: VecDeque::new(),
+            emitted_bytes: 0,
             starved_since: None,
             waiting: Vec::new(),
             touched: Vec::new(),

@@ -101,6 +101,17 @@ impl Offload {
         (fits && completes).then_some(len)
     }
 
+    /// Whether a packet of `len` bytes with a header needs nothing but what the card was told for the one before it.
+    #[inline]
+    pub(crate) fn is_as_before(&self, packet: &TxPacket, len: usize) -> bool {
+        let Some(wanted) = packet.checksum else { return false };
+        self.plain == Some(wanted)
+            && (FRAME_LEN_MIN..=self.frame_len_max).contains(&len)
+            && field_end(wanted) <= len
+            && !packet.header.is_empty()
+            && !self.after_long
+    }
+
     /// A packet that is to be cut, if that can be done: the contract of [`TxPacket::mss`] holds, the card
     /// completes its checksum, and no segment is longer than a frame.
     pub(crate) fn long(&self, packet: &TxPacket) -> Option<Long> {

@@ -9,7 +9,7 @@ mod long;
 mod slots;
 
 use crate::desc::tx::{DD, DEXT, DTYP_DATA, EOP, IFCS, RS, TXSM};
-use crate::offload::pieces::{FIRST_LEN_MAX, LEN_MAX};
+use crate::offload::pieces::{FIRST_LEN_MAX, LEN_MAX, Piece};
 use crate::offload::segment::Segmenter;
 use crate::offload::{FRAME_LEN_MIN, Offload, SENTINEL_LEN};
 use naio_device::Doorbell;
@@ -202,8 +202,29 @@ impl<B: Doorbell> TxRing<B> {
         Taken::Whole
     }
 
+    /// Most frames: headers and one stretch of payload, completed as the frame before. False if it is another one.
+    #[inline]
+    fn post_common(&mut self, packet: &TxPacket) -> bool {
+        let [Fragment { slice, extent }] = packet.fragments.as_slice() else { return false };
+        let piece = Piece::of(*slice);
+        let len = packet.header.len() + piece.len as usize;
+        let is_common = self.slots.takes_whole(piece) && self.offload.is_as_before(packet, len);
+        // A header and a piece.
+        if !is_common || self.slots.free() < 2 {
+            return false;
+        }
+        let command = DEXT | DTYP_DATA | IFCS | TXSM;
+        self.slots.put_header(&packet.header, 0, command, |_| ());
+        let last = self.slots.put(piece.address, piece.word(command | EOP), Some(*extent));
+        self.close(last, 1, len as u64);
+        true
+    }
+
     /// A packet that is one frame.
     fn post_frame(&mut self, packet: &TxPacket) -> Taken {
+        if self.post_common(packet) {
+            return Taken::Whole;
+        }
         let Some(len) = self.offload.frame_len(packet) else { return self.refuse(packet) };
         let (free, fragments) = (self.slots.free(), packet.fragments.len() as u32);
         // Counting exactly is for a ring that is nearly full.

@@ -25,12 +25,15 @@ const ROOMS: [(&str, &str); 12] = [
     ("memcpy", "copies"),
 ];
 
+/// Instructions of a copy of a packet's headers, at the most; a copy of a segment takes more than twice as many.
+const HEADER_COPY_MAX: u64 = 32;
+
 /// What callgrind counted.
 #[derive(Debug, Default)]
 pub(crate) struct Counted {
     /// Instructions by room; what belongs to none is `other`.
     pub(crate) rooms: BTreeMap<&'static str, u64>,
-    /// Instructions of copies by the room that asked for them.
+    /// Instructions of copies longer than headers, by the room that asked for them.
     pub(crate) copies: BTreeMap<&'static str, u64>,
     /// Instructions of functions with all that they call, by name.
     inclusive: BTreeMap<String, u64>,
@@ -108,9 +111,11 @@ fn parse(profile: &str) -> Counted {
             name.clone_into(&mut function);
         } else if let Some(name) = line.strip_prefix("cfn=") {
             name.clone_into(&mut callee);
-        } else if line.starts_with("calls=") {
+        } else if let Some(calls) = line.strip_prefix("calls=") {
+            let calls = calls.split_whitespace().next().and_then(|calls| calls.parse().ok()).unwrap_or(1);
             let cost = lines.next().and_then(cost).unwrap_or(0);
-            if room(&callee) == "copies" {
+            // What takes no longer is a header, of which every packet has one, and no payload.
+            if room(&callee) == "copies" && cost > HEADER_COPY_MAX * calls {
                 *counted.copies.entry(room(&function)).or_default() += cost;
             }
             *counted.inclusive.entry(callee.clone()).or_default() += cost;
@@ -137,11 +142,11 @@ mod tests {
     #[test]
     fn a_profile_is_read_function_by_function() {
         let profile = "fn=aio_api::turn\n10 5\ncfn=naio_stack::egress\ncalls=2 0\n11 40\n12 1\n\
-                       fn=naio_stack::egress\n5 30\ncfn=memcpy\ncalls=1 0\n6 10\nfn=memcpy\n1 10\n";
+                       fn=naio_stack::egress\n5 30\ncfn=memcpy\ncalls=1 0\n6 100\nfn=memcpy\n1 10\n";
         let counted = parse(profile);
         let room = |room| counted.rooms.get(room).copied();
         assert_eq!((room("queue"), room("stack"), room("copies")), (Some(6), Some(30), Some(10)));
-        assert_eq!((counted.copies.get("stack"), counted.with_callees("stack::egress")), (Some(&10), 40));
+        assert_eq!((counted.copies.get("stack"), counted.with_callees("stack::egress")), (Some(&100), 40));
         assert_eq!(counted.path(), 36);
     }
 }

@@ -153,7 +153,7 @@ fn gates(part: Part, crossed: Crossed, counted: &Counted) -> Vec<Gate> {
         Gate::new(of("allocations per segment"), crossed.allocations as f64 / segments, Some(0.0)),
     ];
     // A frame of its own for each segment: what testpmd, which needs 271 in the rig's guest, sends.
-    let limit = (part != Part::SendCut).then_some(271.0);
+    let limit = (part == Part::SendUncut).then_some(271.0);
     gates.push(Gate::new(of("driver instructions per frame"), driver / segments, limit));
     for (room, cost) in &counted.rooms {
         gates.push(Gate::shown(of(&format!("{room} per MiB")), *cost as f64 / mib));

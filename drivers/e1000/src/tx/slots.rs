@@ -84,6 +84,12 @@ impl Slots {
         slice.len().div_ceil(len_max) as usize + slice.len() as usize / BLOCK as usize + 1
     }
 
+    /// Whether one descriptor names it all.
+    #[inline]
+    pub(crate) fn takes_whole(&self, piece: Piece) -> bool {
+        !self.odd_ends && piece.len > 0 && piece.is_whole(LEN_MAX)
+    }
+
     /// How many pieces no longer than `len_max` a stretch makes.
     pub(crate) fn pieces(&self, slice: DmaSlice, len_max: u32) -> usize {
         Pieces::new(Piece::of(slice), len_max, self.odd_ends).count()
