@@ -26,9 +26,9 @@ pub const SINK: &str = "10.9.0.1:5002";
 pub enum Experiment {
     /// Pull --size bytes over one connection.
     Recv,
-    /// Send --size bytes over ten connections, from buffers.
+    /// Send --size bytes over --sockets connections, from buffers.
     Send,
-    /// Send --size bytes over ten connections, from a file in memory.
+    /// Send --size bytes over --sockets connections, from a file in memory.
     Sendfile,
 }
 
@@ -133,15 +133,18 @@ impl Arm {
         }
     }
 
-    /// The command that moves `mib` MiB and prints one JSON object.
+    /// The command that moves `mib` MiB, over `sockets` connections if it sends, and prints one JSON object.
     #[must_use]
-    pub fn command(self, mib: u64, hashed: bool) -> String {
+    pub fn command(self, mib: u64, sockets: u32, hashed: bool) -> String {
         let program = self.program();
         let hash = if hashed { " --sha256" } else { "" };
         let own =
             if self.is_naio() { format!(" --device vfio:{CARD} --address {HERE}") } else { String::new() };
-        let remote = if self.experiment() == Experiment::Recv { REMOTE } else { SINK };
-        format!("{program}{own} --remote {remote} --size {mib}MiB --json{hash}")
+        let there = match self.experiment() {
+            Experiment::Recv => format!("--remote {REMOTE}"),
+            Experiment::Send | Experiment::Sendfile => format!("--remote {SINK} --sockets {sockets}"),
+        };
+        format!("{program}{own} {there} --size {mib}MiB --json{hash}")
     }
 }
 

@@ -75,6 +75,8 @@ pub struct Plan {
     pub runs: u32,
     /// Payload of a run, MiB.
     pub mib: u64,
+    /// Connections of what sends.
+    pub sockets: u32,
     /// Which arms.
     pub arms: Vec<Arm>,
 }
@@ -214,7 +216,7 @@ fn one_guest(context: &Context<'_>, guest: &Guest, round: u32) -> Result<Vec<Rec
     let transfer = Duration::from_secs(30 + mib / SLOWEST_MIB_PER_S);
     let mut script = peer_script(plan.topology);
     for arm in &guest.arms {
-        let command = arm.command(mib, round == 0);
+        let command = arm.command(mib, plan.sockets, round == 0);
         script.push_str(&arm.prepare());
         script.push_str(&format!("step {} {} {command} || exit 1\n", arm.name(), transfer.as_secs()));
     }

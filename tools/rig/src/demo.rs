@@ -9,6 +9,8 @@ use crate::results::{Event, StepError};
 use crate::setup::Parts;
 use core::time::Duration;
 
+/// Connections of what sends.
+const SOCKETS: u32 = 10;
 const MIB: u64 = 32;
 const STEP_SECONDS: u64 = 120;
 const LIMIT: Duration = Duration::from_secs(400);
@@ -42,7 +44,7 @@ pub fn run(paths: &Paths, parts: &Parts, say: &dyn Fn(&str)) -> Result<String, D
         script.push_str(&format!(
             "step {} {STEP_SECONDS} {} || exit 1\n",
             arm.name(),
-            arm.command(MIB, true)
+            arm.command(MIB, SOCKETS, true)
         ));
     }
     let job = Job {

@@ -53,6 +53,9 @@ struct CompareArguments {
     /// Payload of a run: a whole number of MiB, for example 256MiB or 1GiB.
     #[arg(long, default_value = "256MiB", value_parser = mebibytes)]
     size: u64,
+    /// Connections that send at the same time; receiving is over one.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    sockets: u32,
     /// Also write one JSON object per run, a line each, to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -146,8 +149,14 @@ fn run_compare(paths: &Paths, arguments: &CompareArguments) -> Result<(), Failur
     let mut records = Vec::new();
     let mut tables = String::new();
     for topology in topologies {
-        let plan =
-            Plan { experiment, topology, runs: arguments.runs, mib: arguments.size, arms: arms.clone() };
+        let plan = Plan {
+            experiment,
+            topology,
+            runs: arguments.runs,
+            mib: arguments.size,
+            sockets: arguments.sockets,
+            arms: arms.clone(),
+        };
         let measured = compare::run(paths, &parts, &plan, &say).map_err(|e| {
             let help = e.help();
             failure(e, help)

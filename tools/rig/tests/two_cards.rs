@@ -18,6 +18,8 @@ use naio_rig::qemu::{Iommu, Machine, Outcome};
 const LINGER_SECONDS: u64 = 5;
 /// Payload of each sender.
 const SEND_MIB: u64 = 24;
+/// Connections of what sends.
+const SOCKETS: u32 = 10;
 /// How many pings.
 const PINGS: u32 = 10;
 /// A device address where QEMU's q35 has nothing.
@@ -67,15 +69,18 @@ fn naio_run() -> String {
 /// naio sends, from buffers and from a file; the remote says what it read.
 fn senders() -> String {
     let arms = [Arm::NaioSend, Arm::NaioSendfile];
-    arms.map(|arm| format!("step {} {TRANSFER_SECONDS} {}\n", arm.name(), arm.command(SEND_MIB, true)))
-        .concat()
+    arms.map(|arm| {
+        format!("step {} {TRANSFER_SECONDS} {}\n", arm.name(), arm.command(SEND_MIB, SOCKETS, true))
+    })
+    .concat()
 }
 
 /// The kernel's driver on the same card, as a control of the rig itself.
 fn kernel_run() -> String {
-    let (prepare, command) = (Arm::KernelRecv.prepare(), Arm::KernelRecv.command(MIB, true));
-    let senders = [Arm::KernelSend, Arm::KernelSendfile]
-        .map(|arm| format!("step {} {TRANSFER_SECONDS} {}\n", arm.name(), arm.command(SEND_MIB, true)));
+    let (prepare, command) = (Arm::KernelRecv.prepare(), Arm::KernelRecv.command(MIB, SOCKETS, true));
+    let senders = [Arm::KernelSend, Arm::KernelSendfile].map(|arm| {
+        format!("step {} {TRANSFER_SECONDS} {}\n", arm.name(), arm.command(SEND_MIB, SOCKETS, true))
+    });
     format!("{prepare}step kernel-recv {TRANSFER_SECONDS} {command}\n{}exit 0\n", senders.concat())
 }
 

@@ -35,6 +35,7 @@ pub(crate) struct Arguments {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[expect(clippy::enum_variant_names, reason = "receiving comes beside it")]
 enum Part {
     /// Sending, segments cut by the card.
     SendCut,
