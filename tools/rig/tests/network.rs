@@ -13,6 +13,8 @@ use naio_rig::qemu::{Iommu, Machine, Outcome};
 
 /// Payload of each transfer.
 const MIB: u64 = 4;
+/// Connections of what sends.
+const SOCKETS: u32 = 10;
 /// Connections that are there at the same time, and those that come and go meanwhile.
 const HELD: u64 = 300;
 const CHURN: u64 = 20;
@@ -73,7 +75,7 @@ fn prepare() -> String {
 
 fn transfers() -> String {
     let arms = [Arm::NaioRecv, Arm::NaioSend, Arm::NaioSendfile];
-    arms.map(|arm| format!("step {} {BIG_STEP} {}\n", arm.name(), arm.command(MIB, true))).concat()
+    arms.map(|arm| format!("step {} {BIG_STEP} {}\n", arm.name(), arm.command(MIB, SOCKETS, true))).concat()
 }
 
 /// The examples of `aio-api`, each against a program of busybox or ours.

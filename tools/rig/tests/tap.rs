@@ -17,6 +17,8 @@ use std::time::Duration;
 
 /// Payload of each transfer.
 const MIB: u64 = 24;
+/// Connections of what sends.
+const SOCKETS: u32 = 10;
 /// Connections of the echo's client: held from the beginning to the end, opened and closed meanwhile, and the payload
 /// of one more.
 const HELD: u64 = 50;
@@ -103,7 +105,7 @@ fn script(with_kernel: bool) -> String {
     if !with_kernel {
         return ours + "exit 0\n";
     }
-    let (prepare, kernel) = (Arm::KernelRecv.prepare(), Arm::KernelRecv.command(MIB, true));
+    let (prepare, kernel) = (Arm::KernelRecv.prepare(), Arm::KernelRecv.command(MIB, SOCKETS, true));
     format!(
         "{ours}{prepare}sleep 1\nvalue received_before $(received env)\n\
          step kernel-recv {TRANSFER_SECONDS} sh -c '{kernel} && sleep 3'\n\
