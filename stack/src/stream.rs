@@ -2,7 +2,7 @@
 //!
 //! Receives copies of a user's bytes, or the name of the memory that they stay in; hands out, for any range of the
 //! stream that smoltcp wants to send, the parts it consists of. smoltcp itself is told how many bytes there are and
-//! nothing else: the ring that it believes to send from is never written (`ghost` in the sense of the house).
+//! nothing else: the ring that it believes to send from is never written.
 //! Offsets count from the first byte of the stream; they never wrap.
 
 use crate::extent::Extents;

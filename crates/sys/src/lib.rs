@@ -1,4 +1,4 @@
-//! The machine, as naio sees it: memory mappings, rings of zeros that take no memory, the one clock,
+//! The machine, as naio sees it: memory mappings, the one clock,
 //! the internet checksum at memory speed, TAP devices and private networks, and the no-op that a
 //! counting emulator recognises.
 //!
@@ -8,7 +8,6 @@
 pub mod allocations;
 pub mod checksum;
 pub mod clock;
-pub mod ghost;
 pub mod handover;
 pub mod interface;
 pub mod limits;
