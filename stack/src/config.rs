@@ -132,7 +132,7 @@ impl Config {
             errors_per_s: 100,
             replies_max: 256,
             egress_per_visit: 64,
-            egress_bytes_per_visit: 60 << 10,
+            egress_bytes_per_visit: 120 << 10,
             egress_bytes_per_turn: 120 << 10,
             accepted: SocketOptions::default(),
         }
