@@ -213,6 +213,11 @@ impl EventQueue {
         if let Request::Send { outgoing: Outgoing::File(cursor), .. } = &mut op.request {
             self.windows.forget(cursor);
         }
+        // It may have ended before, and only waited for its memory.
+        let result = match &op.request {
+            Request::Send { sending, .. } => sending.ended().unwrap_or(result),
+            _ => result,
+        };
         let (kind, bytes) = kind_and_bytes(&op.request, result.is_ok());
         let user_data = op.user_data;
         let copied = match &op.request {

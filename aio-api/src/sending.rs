@@ -37,6 +37,11 @@ impl Sending {
         self.copied
     }
 
+    /// How it ended, if it ended while packets still referred to its memory.
+    pub(crate) fn ended(&self) -> Option<Result<(), OpError>> {
+        self.ended
+    }
+
     pub(crate) fn may_be_cancelled(&self) -> bool {
         self.end.is_none() && self.ended.is_none()
     }
