@@ -23,6 +23,9 @@ pub enum Failure {
         /// Why.
         source: BuildError,
     },
+    /// The kernel refuses `SO_ZEROCOPY`.
+    #[error("this kernel has no MSG_ZEROCOPY for TCP: {0}")]
+    NoZeroCopy(io::Error),
     /// The network gives us no address.
     #[error("{0}")]
     NoAddress(&'static str),
@@ -116,6 +119,9 @@ impl Failure {
                 "is the cable in the right network? --address and --ipv6 ADDRESS/LENGTH need no server"
                     .into(),
             ),
+            Failure::NoZeroCopy(_) => {
+                Some("Linux 4.14 and newer have it; without --zerocopy the kernel copies".into())
+            }
             Failure::Usage(_) => Some("--help says what each flag takes".into()),
             Failure::Operation { .. }
             | Failure::Silence { .. }

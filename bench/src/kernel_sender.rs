@@ -1,4 +1,5 @@
-//! Sending through the kernel: several non-blocking sockets on one epoll, with `send()` or `sendfile()`.
+//! Sending through the kernel: several non-blocking sockets on one epoll, with `send()`, copying or
+//! not (`MSG_ZEROCOPY`), or `sendfile()`.
 //!
 //! The clock and the marks stand where `naio_sender` has them: begin before the requests are sent, end when the
 //! sink has answered on every connection.
@@ -12,8 +13,10 @@ use crate::report::Report;
 use crate::sending::{self, ANSWER_MAX, SendArguments};
 use crate::sha::Hasher;
 use crate::sink::unless_would_block;
+use crate::zerocopy::{Buffers, Sent};
 use naio_sys::clock;
 use naio_sys::mark::{RUN_BEGINS, RUN_ENDS, mark};
+use naio_sys::zerocopy;
 use rustix::event::{Timespec, epoll};
 use rustix::fs::sendfile;
 use std::io::{self, Read as _, Write as _};
@@ -38,6 +41,11 @@ pub enum Supply {
         /// Its bytes.
         len: usize,
     },
+    /// `send()` with `MSG_ZEROCOPY` from a few buffers a connection, filled once.
+    ZeroCopy {
+        /// Bytes of each.
+        len: usize,
+    },
     /// `sendfile()` from a file, repeated.
     File {
         /// The file.
@@ -54,6 +62,10 @@ struct Stream {
     request: [u8; REQUEST_LEN],
     requested: usize,
     buffer: Vec<u8>,
+    /// Empty unless sending with `MSG_ZEROCOPY`.
+    buffers: Buffers,
+    /// Nothing can be sent before a completion has come.
+    held: bool,
     hasher: Option<Hasher>,
     answer: [u8; ANSWER_MAX],
     answered: usize,
@@ -96,6 +108,11 @@ pub fn run(program: &str, arguments: &SendArguments, supply: &Supply) -> Result<
     let mut report = Report::new(program, arguments.size.0, &usage);
     report.calls = sender.calls;
     report.sockets = Some(arguments.sockets);
+    if matches!(supply, Supply::ZeroCopy { .. }) {
+        let total = |f: &dyn Fn(&Buffers) -> u64| sender.streams.iter().map(|s| f(&s.buffers)).sum();
+        report.counters.insert("zerocopy_completed".to_owned(), total(&|b| b.completed));
+        report.counters.insert("zerocopy_copied".to_owned(), total(&|b| b.copied));
+    }
     for stream in sender.streams {
         let right = stream.check(arguments.sha256, supply)?;
         report.sha256_ok = right.map(|right| right && report.sha256_ok != Some(false));
@@ -131,13 +148,20 @@ impl<'a> Sender<'a> {
                 Ok(socket)
             });
             let socket = connected.map_err(Failure::io(format!("cannot connect to {remote}")))?;
-            let mut buffer = Vec::new();
-            if let Supply::Buffer { len } = supply {
-                buffer.resize(*len, 0);
-                rng.fill(&mut buffer);
+            let (mut buffer, mut buffers) = (Vec::new(), Buffers::default());
+            match supply {
+                Supply::Buffer { len } => {
+                    buffer.resize(*len, 0);
+                    rng.fill(&mut buffer);
+                }
+                Supply::ZeroCopy { len } => {
+                    zerocopy::enable(&socket).map_err(Failure::NoZeroCopy)?;
+                    buffers = Buffers::new(*len, &mut rng);
+                }
+                Supply::File { .. } => {}
             }
             let request = arguments.request().encode();
-            let hasher = (arguments.sha256 && !buffer.is_empty()).then(Hasher::new);
+            let hasher = (arguments.sha256 && !matches!(supply, Supply::File { .. })).then(Hasher::new);
             let (requested, answer, answered, done) = (0, [0; ANSWER_MAX], 0, false);
             let left = share;
             streams.push(Stream {
@@ -147,6 +171,8 @@ impl<'a> Sender<'a> {
                 request,
                 requested,
                 buffer,
+                buffers,
+                held: false,
                 hasher,
                 answer,
                 answered,
@@ -178,14 +204,24 @@ impl<'a> Sender<'a> {
 
     fn advance(&mut self, number: u64) -> io::Result<()> {
         let stream = &mut self.streams[number as usize];
+        if matches!(self.supply, Supply::ZeroCopy { .. }) {
+            stream.buffers.reap(&stream.socket)?;
+        }
+        let was_held = stream.held;
         if stream.left > 0 || stream.requested < REQUEST_LEN {
             self.sent += stream.send(self.supply, &mut self.calls)?;
             if stream.left == 0 && stream.requested == REQUEST_LEN {
                 stream.socket.shutdown(Shutdown::Write)?;
                 let data = epoll::EventData::new_u64(number);
                 epoll::modify(&self.epoll, &stream.socket, data, epoll::EventFlags::IN)?;
+            } else if stream.held != was_held {
+                // A completion is an error event, which needs no asking; "writable" would be reported for ever.
+                let wanted = if stream.held { epoll::EventFlags::empty() } else { epoll::EventFlags::OUT };
+                epoll::modify(&self.epoll, &stream.socket, epoll::EventData::new_u64(number), wanted)?;
             }
-        } else if !stream.done && stream.receive(self.answer_len)? {
+            return Ok(());
+        }
+        if (stream.done || stream.receive(self.answer_len)?) && stream.buffers.is_idle() {
             // Level-triggered: what has ended would be reported for ever.
             epoll::delete(&self.epoll, &stream.socket)?;
             self.unanswered -= 1;
@@ -214,6 +250,7 @@ impl Stream {
                     let bytes = self.left.min(self.buffer.len() as u64) as usize;
                     self.socket.write(&self.buffer[..bytes])
                 }
+                Supply::ZeroCopy { .. } => return self.send_held(calls),
                 Supply::File { payload, piece } => {
                     let mut offset = (self.share - self.left) % payload.len();
                     let bytes = (payload.len() - offset).min(self.left).min(*piece as u64) as usize;
@@ -233,6 +270,30 @@ impl Stream {
         Ok(before - self.left)
     }
 
+    /// The same with `MSG_ZEROCOPY`, until every buffer is held by the kernel at the latest.
+    fn send_held(&mut self, calls: &mut u64) -> io::Result<u64> {
+        let before = self.left;
+        self.held = false;
+        while self.left > 0 {
+            match self.buffers.send(&self.socket, self.left)? {
+                Sent::Bytes([]) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Sent::Bytes(bytes) => {
+                    if let Some(hasher) = &mut self.hasher {
+                        hasher.update(bytes);
+                    }
+                    *calls += 1;
+                    self.left -= bytes.len() as u64;
+                }
+                Sent::Full => break,
+                Sent::AllHeld => {
+                    self.held = true;
+                    break;
+                }
+            }
+        }
+        Ok(before - self.left)
+    }
+
     /// Reads the answer; true once the sink has closed.
     fn receive(&mut self, expected: usize) -> io::Result<bool> {
         let Some(bytes) = unless_would_block(self.socket.read(&mut self.answer[self.answered..expected]))?
@@ -247,7 +308,7 @@ impl Stream {
     fn check(self, hashed: bool, supply: &Supply) -> Result<Option<bool>, Failure> {
         let digest = match (hashed, supply) {
             (false, _) => None,
-            (true, Supply::Buffer { .. }) => self.hasher.map(Hasher::finish),
+            (true, Supply::Buffer { .. } | Supply::ZeroCopy { .. }) => self.hasher.map(Hasher::finish),
             (true, Supply::File { payload, .. }) => {
                 Some(payload.digest(self.share).map_err(Failure::io("cannot hash the file"))?)
             }

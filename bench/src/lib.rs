@@ -24,3 +24,4 @@ pub mod sha;
 pub mod sink;
 pub mod size;
 pub mod source;
+mod zerocopy;

@@ -97,6 +97,30 @@ fn both_kernel_senders_are_hashed_by_the_remote() {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "a test that cannot run says why")]
+fn sends_without_copy_arrive_exactly_and_every_one_completes() {
+    let remote = Remote::start(&[]);
+    // More sends than buffers on each connection, with a last one that is shorter.
+    let out = Command::new(env!("CARGO_BIN_EXE_sync-send"))
+        .args(["--remote", &remote.sink, "--json", "--sha256", "--sockets", "3", "--size", "7777777"])
+        .args(["--zerocopy", "--buffer", "20000"])
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&out.stderr);
+    if errors.contains("no MSG_ZEROCOPY") {
+        println!("skipped: {errors}");
+        return;
+    }
+    assert!(out.status.success(), "{errors}");
+    let report: Report = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!((report.bytes, report.sockets, report.sha256_ok), (7_777_777, Some(3), Some(true)));
+    // Over loopback the kernel hands the pages to a receiver of its own, and so copies.
+    let counter = |name: &str| report.counters[name];
+    assert_eq!(counter("zerocopy_completed"), report.calls);
+    assert_eq!(counter("zerocopy_copied"), report.calls);
+}
+
+#[test]
 fn a_request_over_the_limit_gets_no_byte() {
     let remote = Remote::start(&["--max-bytes", "1MiB"]);
     let (report, errors, ok) = sync_recv(&remote, &["--size", "2MiB"]);

@@ -46,7 +46,7 @@ struct Arguments {
     #[arg(long)]
     once: bool,
     /// Connections served at the same time on each port; more are closed at once.
-    #[arg(long, default_value_t = 64, value_name = "CONNECTIONS")]
+    #[arg(long, default_value_t = 1024, value_name = "CONNECTIONS")]
     limit: usize,
     /// Payload bytes one connection may ask for or send.
     #[arg(long, default_value_t = Size(64 << 30))]

@@ -22,11 +22,16 @@ struct Arguments {
     /// Bytes of one send().
     #[arg(long, default_value_t = Size(64 << 10))]
     buffer: Size,
+    /// Sends with MSG_ZEROCOPY, from four buffers a connection; the report says how many sends have completed, and for
+    /// how many of them the kernel copied after all.
+    #[arg(long)]
+    zerocopy: bool,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let report = sending::length("--buffer", arguments.buffer)
-        .and_then(|len| kernel_sender::run("sync-send", &arguments.send, &Supply::Buffer { len }));
+        .map(|len| if arguments.zerocopy { Supply::ZeroCopy { len } } else { Supply::Buffer { len } })
+        .and_then(|supply| kernel_sender::run("sync-send", &arguments.send, &supply));
     conclude(report, arguments.send.output.json)
 }

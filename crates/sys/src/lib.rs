@@ -15,3 +15,4 @@ pub mod mapping;
 pub mod mark;
 pub mod namespace;
 pub mod tap;
+pub mod zerocopy;

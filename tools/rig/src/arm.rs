@@ -52,13 +52,13 @@ impl Experiment {
         }
     }
 
-    /// Both arms, naio's first.
+    /// Its arms: naio's, the kernel's usual one, and what else the kernel has.
     #[must_use]
-    pub fn arms(self) -> [Arm; 2] {
+    pub fn arms(self) -> &'static [Arm] {
         match self {
-            Self::Recv => [Arm::NaioRecv, Arm::KernelRecv],
-            Self::Send => [Arm::NaioSend, Arm::KernelSend],
-            Self::Sendfile => [Arm::NaioSendfile, Arm::KernelSendfile],
+            Self::Recv => &[Arm::NaioRecv, Arm::KernelRecv],
+            Self::Send => &[Arm::NaioSend, Arm::KernelSend, Arm::KernelSendZerocopy],
+            Self::Sendfile => &[Arm::NaioSendfile, Arm::KernelSendfile],
         }
     }
 }
@@ -74,6 +74,8 @@ pub enum Arm {
     NaioSend,
     /// The kernel: epoll and `send()`.
     KernelSend,
+    /// The kernel: epoll and `send()` with `MSG_ZEROCOPY`.
+    KernelSendZerocopy,
     /// naio: `sendfile` operations, submitted ahead.
     NaioSendfile,
     /// The kernel: epoll and `sendfile()`.
@@ -89,6 +91,7 @@ impl Arm {
             Self::KernelRecv => "kernel-recv",
             Self::NaioSend => "naio-send",
             Self::KernelSend => "kernel-send",
+            Self::KernelSendZerocopy => "kernel-send-zerocopy",
             Self::NaioSendfile => "naio-sendfile",
             Self::KernelSendfile => "kernel-sendfile",
         }
@@ -99,7 +102,7 @@ impl Arm {
     pub fn program(self) -> &'static str {
         match self {
             Self::KernelRecv => "sync-recv",
-            Self::KernelSend => "sync-send",
+            Self::KernelSend | Self::KernelSendZerocopy => "sync-send",
             Self::KernelSendfile => "sync-sendfile",
             Self::NaioRecv | Self::NaioSend | Self::NaioSendfile => self.name(),
         }
@@ -116,7 +119,7 @@ impl Arm {
     pub fn experiment(self) -> Experiment {
         match self {
             Self::NaioRecv | Self::KernelRecv => Experiment::Recv,
-            Self::NaioSend | Self::KernelSend => Experiment::Send,
+            Self::NaioSend | Self::KernelSend | Self::KernelSendZerocopy => Experiment::Send,
             Self::NaioSendfile | Self::KernelSendfile => Experiment::Sendfile,
         }
     }
@@ -144,7 +147,8 @@ impl Arm {
             Experiment::Recv => format!("--remote {REMOTE}"),
             Experiment::Send | Experiment::Sendfile => format!("--remote {SINK} --sockets {sockets}"),
         };
-        format!("{program}{own} {there} --size {mib}MiB --json{hash}")
+        let how = if self == Self::KernelSendZerocopy { " --zerocopy" } else { "" };
+        format!("{program}{own} {there} --size {mib}MiB --json{hash}{how}")
     }
 }
 
@@ -171,6 +175,22 @@ pub struct Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_arm_of_an_experiment_belongs_to_it_and_naio_comes_first() {
+        for experiment in [Experiment::Recv, Experiment::Send, Experiment::Sendfile] {
+            let arms = experiment.arms();
+            assert!(arms.iter().all(|arm| arm.experiment() == experiment));
+            assert!(arms[0].is_naio() && arms[1..].iter().all(|arm| !arm.is_naio()));
+        }
+    }
+
+    #[test]
+    fn the_arm_without_copy_differs_from_send_by_its_flag_alone() {
+        let (plain, zerocopy) = (Arm::KernelSend, Arm::KernelSendZerocopy);
+        assert_eq!(zerocopy.command(8, true), plain.command(8, true) + " --zerocopy");
+        assert_eq!((zerocopy.prepare(), zerocopy.program()), (plain.prepare(), plain.program()));
+    }
 
     #[test]
     fn a_report_with_fields_we_do_not_know_is_read() {

@@ -222,6 +222,9 @@ fn one_guest(context: &Context<'_>, guest: &Guest, round: u32) -> Result<Vec<Rec
     }
     let mut programs: Vec<_> = guest.arms.iter().map(|arm| arm.program()).collect();
     programs.push("naio-remote");
+    // Two arms of the kernel are one program.
+    programs.sort_unstable();
+    programs.dedup();
     let job = Job { script, programs, ..Job::default() };
     let limit = BOOT_LIMIT + transfer * u32::try_from(guest.arms.len()).unwrap_or(1);
     let boot = Boot {

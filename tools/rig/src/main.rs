@@ -59,7 +59,7 @@ struct CompareArguments {
     /// Also write one JSON object per run, a line each, to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Only these arms of the experiment; both unless told otherwise.
+    /// Only these arms of the experiment; all unless told otherwise.
     #[arg(long, value_enum, value_delimiter = ',')]
     arms: Vec<Arm>,
     /// Over which wire; with both, one table each. Unless told otherwise, tap for recv and two-cards for the
@@ -138,8 +138,8 @@ fn run_compare(paths: &Paths, arguments: &CompareArguments) -> Result<(), Failur
     }
     if let Some(arm) = arms.iter().find(|arm| arm.experiment() != experiment) {
         let what = format!("{} is no arm of the experiment {}", arm.name(), experiment.name());
-        let [naio, kernel] = experiment.arms();
-        return Err(failure(what, &format!("its arms are {} and {}", naio.name(), kernel.name())));
+        let names: Vec<_> = experiment.arms().iter().map(|arm| arm.name()).collect();
+        return Err(failure(what, &format!("its arms are {}", names.join(", "))));
     }
     let mut topologies = arguments.topology.clone();
     if topologies.is_empty() {
