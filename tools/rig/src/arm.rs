@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn the_arm_without_copy_differs_from_send_by_its_flag_alone() {
         let (plain, zerocopy) = (Arm::KernelSend, Arm::KernelSendZerocopy);
-        assert_eq!(zerocopy.command(8, true), plain.command(8, true) + " --zerocopy");
+        assert_eq!(zerocopy.command(8, 10, true), plain.command(8, 10, true) + " --zerocopy");
         assert_eq!((zerocopy.prepare(), zerocopy.program()), (plain.prepare(), plain.program()));
     }
 
