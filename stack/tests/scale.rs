@@ -183,7 +183,7 @@ fn segments_allocate_nothing() {
     for (round, burst) in frames.iter().enumerate() {
         if round == 10 {
             // Tables and batches have the size they need.
-            before = ALLOCATOR.allocations();
+            before = ALLOCATOR.allocations_of_thread();
         }
         burst.iter().for_each(|frame| server.feed(frame));
         server.turn();
@@ -195,7 +195,7 @@ fn segments_allocate_nothing() {
         server.stack.release(&mut released);
         server.packets.clear();
     }
-    assert_eq!(ALLOCATOR.allocations() - before, 0, "for 2000 segments and their acknowledgments");
+    assert_eq!(ALLOCATOR.allocations_of_thread() - before, 0, "for 2000 segments and their acknowledgments");
     assert_eq!(server.stack.counters().rx_tcp, 100 * 30 + 200);
 }
 

@@ -4,7 +4,13 @@
 #![allow(unsafe_code, reason = "an allocator is unsafe by nature; this one only counts")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+thread_local! {
+    /// Made without an allocation and without anything to drop, so that an allocator may use it.
+    static OF_THREAD: Cell<u64> = const { Cell::new(0) };
+}
 
 /// The system's allocator, counted. To be made the `#[global_allocator]` of a test program.
 #[derive(Debug, Default)]
@@ -27,6 +33,12 @@ impl Counting {
         self.allocations.load(Ordering::Relaxed)
     }
 
+    /// Allocations of the thread that asks: what others do meanwhile, the test harness for one, is not in it.
+    #[must_use]
+    pub fn allocations_of_thread(&self) -> u64 {
+        OF_THREAD.with(Cell::get)
+    }
+
     /// Bytes that are allocated now.
     #[must_use]
     pub fn held(&self) -> u64 {
@@ -35,6 +47,8 @@ impl Counting {
 
     fn note(&self, allocated: usize, freed: usize) {
         self.allocations.fetch_add(u64::from(allocated > 0), Ordering::Relaxed);
+        // A thread that ends may have no counter any more, and nobody who asks for it.
+        let _ = OF_THREAD.try_with(|count| count.set(count.get() + u64::from(allocated > 0)));
         self.held.fetch_add((allocated as u64).wrapping_sub(freed as u64), Ordering::Relaxed);
     }
 }
