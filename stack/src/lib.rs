@@ -8,16 +8,17 @@
 //! A received frame walks `ingest` → `ether` → `neighbor` (ARP) or `ipv4` (every length and checksum
 //! proved) → `icmp` or `demux` (whose segment) → `guard` (what smoltcp must not see) → `coalesce`
 //! (in-order segments become one) → `flow` (one smoltcp socket set per connection, through `port`). What belongs to nobody goes to `listen` or
-//! gets a `reset`. A sent byte walks `socket` → `flow` → `egress` (dirty connections, `timers`, the
-//! next hop from `route` and `neighbor`) → `port` → `outbox` (frame, checksum) → `extent` (the page
-//! that the packet refers to until the driver gives it back). `recovery` (with `sack`) stands beside both walks and has
+//! gets a `reset`. A sent byte walks `socket` → `stream` (where it lies) → `flow` → `egress` (dirty connections, `timers`, the
+//! next hop from `route` and `neighbor`) → `port` → `emission` (headers from smoltcp, payload by name) → `extent` (who refers
+//! to which memory until the driver gives it back); what is no segment of a connection is made in `outbox`. `slow_start` and
+//! `byte_count` stand in front of smoltcp's congestion control. `recovery` (with `sack`) stands beside both walks and has
 //! lost segments sent again before smoltcp would. `config` holds every limit and
 //! `counters` shows each one that was reached; `secret` and `hash` keep strangers from guessing.
 //!
 //! Packets of both IP versions are one kind behind `internet` and `internet6`, which put `fragment`s
 //! together. `udp` keeps datagrams and sends them through `path` and `post`; `icmp` and `icmpv6` answer
 //! echoes and carry errors to sockets; `autoconf` and `ndp` are what IPv6 needs of a host, `multicast`
-//! tells routers what we hear. No DHCP or DNS yet.
+//! tells routers what we hear; `dhcp` finds our address and `dns` those of others.
 #![forbid(unsafe_code)]
 
 mod arp;

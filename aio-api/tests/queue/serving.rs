@@ -238,3 +238,31 @@ fn few_transmit_pages_make_it_slow_and_not_wrong() {
     assert_eq!((done[0].result, got == data), (Ok(()), true));
     assert_eq!((queue.counters().stack.tx_no_page, queue.census().lent_pages), (0, 0));
 }
+
+/// Long packets that consist of copies and of memory by reference, with hardly more pages than one of them needs: a
+/// packet that is begun finds the pages for all of it.
+#[test]
+fn long_packets_with_copies_in_them_wait_for_their_pages() {
+    let (mut queue, mut peer, _) = joined_with(16, &WireOptions::default(), |builder| builder.tx_pages(9));
+    let socket = connected(&mut queue, &mut peer);
+    let data = pattern(12 * 4 * 20_300);
+    let mut rest = &data[..];
+    for round in 0..12 {
+        let mut parts = Vec::new();
+        // The short ones are copied.
+        for len in [200, 20_100].into_iter().cycle().take(8) {
+            let mut buffer = queue.buffers(1, len).expect("memory").remove(0);
+            buffer.copy_from_slice(&rest[..len]);
+            rest = &rest[len..];
+            parts.push((buffer, 0..len));
+        }
+        queue.sendv(socket, parts, round).expect("submitted");
+    }
+    let sent = data.len() - rest.len();
+    let mut got = Vec::new();
+    let done = run(&mut queue, &mut peer, |peer| peer.receive(&mut got), |done| done.len() == 12);
+    assert!(done.iter().all(|done| done.result == Ok(()) && done.flags.is_copied()));
+    assert!(got == data[..sent]);
+    assert!(queue.counters().nic.tx_cut_by_driver > 0, "some were long");
+    assert_eq!((queue.counters().stack.tx_no_page, queue.census().lent_pages), (0, 0));
+}
