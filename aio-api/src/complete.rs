@@ -99,7 +99,7 @@ impl EventQueue {
             }
             let Some((filled, enough)) = self.fill(socket, key) else { return };
             match filled {
-                Filled::Dry if !enough => return,
+                Filled::Dry if !enough || self.hands_out_part(key) => return,
                 Filled::Dry | Filled::Full => self.finish(key, Ok(())),
                 Filled::Eof => self.finish_with(key, Ok(()), |done| done.flags.eof = true),
                 Filled::Broken => {
@@ -112,7 +112,7 @@ impl EventQueue {
 
     /// Moves what the stack has into one buffer; also says whether it is enough to complete.
     fn fill(&mut self, socket: SocketId, key: OpKey) -> Option<(Filled, bool)> {
-        let Request::Recv { buffer, min, filled, .. } = &mut self.ops.peek_mut(key)?.request else {
+        let Request::Recv { buffer, options, filled, .. } = &mut self.ops.peek_mut(key)?.request else {
             return None;
         };
         loop {
@@ -120,7 +120,7 @@ impl EventQueue {
                 return Some((Filled::Full, true));
             }
             match self.stack.recv(socket, &mut buffer[*filled..]) {
-                Ok(0) => return Some((Filled::Dry, *filled >= *min)),
+                Ok(0) => return Some((Filled::Dry, *filled >= options.min_for(buffer))),
                 Ok(bytes) => *filled += bytes,
                 Err(RecvError::Finished) => return Some((Filled::Eof, true)),
                 Err(_) => return Some((Filled::Broken, false)),

@@ -93,7 +93,7 @@ impl Flags {
 #[derive(Debug)]
 #[must_use = "a completion may hold a buffer and an error"]
 pub struct Completion {
-    /// The operation, as its submission returned it. Not valid for `cancel` any more.
+    /// The operation, as its submission returned it. Valid for `cancel` only while [`Flags::has_more`] says that it goes on.
     pub key: OpKey,
     /// The program's cookie, untouched.
     pub user_data: u64,

@@ -69,6 +69,7 @@ mod outgoing;
 mod pace;
 mod queue;
 mod readiness;
+mod receiving;
 mod sending;
 mod socket;
 mod submit;
@@ -93,12 +94,13 @@ pub use naio_stack::{
     SocketOptions, SocketStatus, StaticRoute, TcpOptions, UdpId,
 };
 pub use naio_sys::clock::{Clock, Time};
-pub use op::{OpKey, RecvOptions};
+pub use op::OpKey;
 pub use open::{CardOptions, OpenError};
 pub use outgoing::REFERENCE_LEN_MIN;
 pub use pace::Pace;
 pub use queue::EventQueue;
 pub use readiness::Taken;
+pub use receiving::RecvOptions;
 pub use wait::Wait;
 pub use watch::{TIMEOUT_PERIOD_MIN, When};
 pub use windows::WindowCounters;

@@ -1,6 +1,7 @@
 //! The operations in flight: a table of bounded size, with keys that do not outlive their entry.
 
 use crate::outgoing::Outgoing;
+use crate::receiving::RecvOptions;
 use crate::sending::Sending;
 use naio_dma::Buffer;
 use naio_nic::Link;
@@ -29,38 +30,6 @@ impl OpKey {
     }
 }
 
-/// When a receive is complete.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RecvOptions {
-    min: u32,
-}
-
-impl Default for RecvOptions {
-    /// As soon as there is one byte.
-    fn default() -> RecvOptions {
-        RecvOptions { min: 1 }
-    }
-}
-
-impl RecvOptions {
-    /// Complete with at least `min` bytes (clamped to 1 and the buffer's length), unless the stream
-    /// ends or fails before.
-    #[must_use]
-    pub fn at_least(min: u32) -> RecvOptions {
-        RecvOptions { min: min.max(1) }
-    }
-
-    /// Complete with a full buffer only, unless the stream ends or fails before.
-    #[must_use]
-    pub fn wait_all() -> RecvOptions {
-        RecvOptions { min: u32::MAX }
-    }
-
-    pub(crate) fn min_for(self, buffer: &Buffer) -> usize {
-        (self.min as usize).min(buffer.len())
-    }
-}
-
 /// What was asked for, and how far it is.
 #[derive(Debug)]
 pub(crate) enum Request {
@@ -73,7 +42,7 @@ pub(crate) enum Request {
     Recv {
         socket: SocketId,
         buffer: Buffer,
-        min: usize,
+        options: RecvOptions,
         filled: usize,
     },
     RecvFrom {
@@ -104,16 +73,13 @@ pub(crate) enum Request {
     Timeout {
         period: Option<Duration>,
         expirations: u64,
-        uncollected: bool,
     },
     Resolve,
     WatchAddress {
         reported: Option<Ipv4Addr>,
-        uncollected: bool,
     },
     WatchLink {
         reported: Option<Link>,
-        uncollected: bool,
     },
     /// The program's own event, on its way through the queue.
     Posted {
@@ -122,14 +88,19 @@ pub(crate) enum Request {
 }
 
 impl Request {
-    /// Whether it may complete more than once, and so needs a second place in the queue.
-    pub(crate) fn is_multishot(&self) -> bool {
-        matches!(
-            self,
-            Request::Timeout { period: Some(_), .. }
-                | Request::WatchLink { .. }
-                | Request::WatchAddress { .. }
-        )
+    /// Whether it tells of things that are not its end, one at a time, and so needs a second place in the queue.
+    pub(crate) fn tells(&self) -> bool {
+        match self {
+            Request::Recv { options, .. } => options.is_incremental(),
+            Request::Timeout { period, .. } => period.is_some(),
+            Request::WatchLink { .. } | Request::WatchAddress { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether it may end of itself before the program has collected what it told.
+    fn may_end_untold(&self) -> bool {
+        matches!(self, Request::Recv { .. })
     }
 
     pub(crate) fn socket(&self) -> Option<SocketId> {
@@ -174,20 +145,27 @@ impl Op {
 struct Entry {
     generation: u32,
     op: Option<Op>,
+    /// It has told something that is not its end, and the program has not collected that.
+    told: bool,
 }
 
-/// All operations in flight.
+/// All operations in flight, and the places that their completions need.
 #[derive(Debug)]
 pub(crate) struct OpTable {
     entries: Vec<Entry>,
     free: Vec<u32>,
-    multishot: usize,
+    /// Operations with a second place.
+    telling: usize,
+    /// Those among them that use it.
+    told: usize,
+    /// Those whose end may come while they use it.
+    restless: usize,
 }
 
 impl OpTable {
     pub(crate) fn new(limit: usize) -> OpTable {
         let entries = std::iter::repeat_with(Entry::default).take(limit).collect();
-        OpTable { entries, free: (0..limit as u32).rev().collect(), multishot: 0 }
+        OpTable { entries, free: (0..limit as u32).rev().collect(), telling: 0, told: 0, restless: 0 }
     }
 
     pub(crate) fn limit(&self) -> usize {
@@ -198,18 +176,54 @@ impl OpTable {
         self.entries.len() - self.free.len()
     }
 
-    /// Places in the queue that operations in flight may need: one each, two for a multishot one.
+    /// Places in the queue that are kept for operations in flight: one each for its end, one more for what it may tell
+    /// before. What was told and is not collected yet stands in its place already.
     pub(crate) fn places(&self) -> usize {
-        self.outstanding() + self.multishot
+        self.outstanding() + self.telling - self.told
+    }
+
+    /// Completions that may come before any is collected.
+    pub(crate) fn within_reach(&self) -> usize {
+        self.outstanding() + self.restless - self.told
     }
 
     /// Remembers an operation, or gives it back if the table is full.
     pub(crate) fn insert(&mut self, op: Op) -> Result<OpKey, Op> {
         let Some(index) = self.free.pop() else { return Err(op) };
-        self.multishot += usize::from(op.request.is_multishot());
+        self.telling += usize::from(op.request.tells());
+        self.restless += usize::from(op.request.tells() && op.request.may_end_untold());
         let entry = &mut self.entries[index as usize];
         entry.op = Some(op);
         Ok(OpKey { index, generation: entry.generation })
+    }
+
+    /// Whether an operation may tell something now: it has a second place, and nothing uncollected stands there.
+    pub(crate) fn may_tell(&self, key: OpKey) -> bool {
+        self.entries.get(key.index as usize).is_some_and(|entry| {
+            let op = entry.op.as_ref().filter(|_| entry.generation == key.generation && !entry.told);
+            op.is_some_and(|op| op.request.tells())
+        })
+    }
+
+    /// Uses the second place of an operation, if it [may](OpTable::may_tell).
+    pub(crate) fn tell(&mut self, key: OpKey) -> bool {
+        let may = self.may_tell(key);
+        if let Some(entry) = self.entry(key).filter(|_| may) {
+            entry.told = true;
+            self.told += 1;
+        }
+        may
+    }
+
+    /// What an operation told has been collected. False if there is no such operation, or it told nothing.
+    pub(crate) fn collected(&mut self, key: OpKey) -> bool {
+        let told = self.entry(key).is_some_and(|entry| std::mem::take(&mut entry.told));
+        self.told -= usize::from(told);
+        told
+    }
+
+    fn entry(&mut self, key: OpKey) -> Option<&mut Entry> {
+        self.entries.get_mut(key.index as usize).filter(|entry| entry.generation == key.generation)
     }
 
     pub(crate) fn peek(&self, key: OpKey) -> Option<&Op> {
@@ -218,21 +232,20 @@ impl OpTable {
     }
 
     pub(crate) fn peek_mut(&mut self, key: OpKey) -> Option<&mut Op> {
-        let entry = self.entries.get_mut(key.index as usize)?;
-        if entry.generation == key.generation { entry.op.as_mut() } else { None }
+        self.entry(key)?.op.as_mut()
     }
 
     /// Forgets an operation; its key is stale from here on.
     pub(crate) fn remove(&mut self, key: OpKey) -> Option<Op> {
-        let entry = self.entries.get_mut(key.index as usize)?;
-        if entry.generation != key.generation {
-            return None;
-        }
+        let entry = self.entry(key)?;
         let op = entry.op.take()?;
+        let told = std::mem::take(&mut entry.told);
         // The top bit of a token tells loans of windows from operations.
         entry.generation = entry.generation.wrapping_add(1) & (u32::MAX >> 1);
         self.free.push(key.index);
-        self.multishot -= usize::from(op.request.is_multishot());
+        self.told -= usize::from(told);
+        self.telling -= usize::from(op.request.tells());
+        self.restless -= usize::from(op.request.tells() && op.request.may_end_untold());
         Some(op)
     }
 

@@ -156,7 +156,7 @@ impl EventQueue {
         let count = self.completed.len();
         while let Some(done) = self.completed.pop_front() {
             if done.flags.has_more() {
-                self.collected(done.key);
+                self.collected(&done);
             }
             completions.push(done);
         }

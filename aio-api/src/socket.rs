@@ -110,6 +110,11 @@ impl SocketTable {
         }
     }
 
+    /// Whether any is to be looked at.
+    pub(crate) fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
     /// Moves the list of sockets to look at into `list`.
     pub(crate) fn take_dirty(&mut self, list: &mut Vec<SocketId>) {
         let from = list.len();

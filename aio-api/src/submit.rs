@@ -5,7 +5,7 @@
 //! turns only, so none completes before its submission has returned.
 
 use crate::error::{SubmitError, SubmitReason};
-use crate::op::{Op, OpKey, RecvOptions, Request};
+use crate::op::{Op, OpKey, Request};
 use crate::outgoing::Outgoing;
 use crate::queue::EventQueue;
 use crate::sending::Sending;
@@ -35,7 +35,7 @@ impl EventQueue {
         remote: SocketAddr,
         user_data: u64,
     ) -> Result<OpKey, SubmitError> {
-        self.admit_socket(socket)?;
+        self.admit_socket(socket, 1)?;
         if self.sockets.ops(socket).is_some_and(|ops| ops.connected) {
             return Err(SubmitReason::AlreadyConnected.into());
         }
@@ -44,45 +44,6 @@ impl EventQueue {
         if let Some(ops) = self.sockets.ops(socket) {
             ops.connected = true;
             ops.connect = Some(key);
-        }
-        self.sockets.touch(socket);
-        Ok(key)
-    }
-
-    /// Receives into `buffer`, from its start. May be submitted before the connection is there, and
-    /// several at a time: they are filled in this order.
-    ///
-    /// Completes with at least the bytes that `options` asks for, or with fewer and
-    /// [`Flags::is_eof`](crate::Flags::is_eof) at the end of the stream.
-    ///
-    /// # Errors
-    /// [`SubmitError`], with the buffer in it.
-    ///
-    /// ```no_run
-    /// # use aio_api::{EventQueue, RecvOptions, SocketId};
-    /// # fn example(queue: &mut EventQueue, socket: SocketId) -> Result<(), Box<dyn std::error::Error>> {
-    /// for buffer in queue.buffers(8, 256 * 1024)? {
-    ///     queue.recv(socket, buffer, RecvOptions::at_least(1), 1)?;
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn recv(
-        &mut self,
-        socket: SocketId,
-        buffer: Buffer,
-        options: RecvOptions,
-        user_data: u64,
-    ) -> Result<OpKey, SubmitError> {
-        let reason = self.admit_socket(socket).err();
-        let reason = reason.or(buffer.is_empty().then_some(SubmitReason::Range));
-        if let Some(reason) = reason {
-            return Err(SubmitError { reason, buffer: Some(buffer), buffers: Vec::new() });
-        }
-        let min = options.min_for(&buffer);
-        let key = self.insert(user_data, Request::Recv { socket, buffer, min, filled: 0 })?;
-        if let Some(ops) = self.sockets.ops(socket) {
-            ops.recv.push_back(key);
         }
         self.sockets.touch(socket);
         Ok(key)
@@ -264,7 +225,7 @@ impl EventQueue {
     /// # }
     /// ```
     pub fn close(&mut self, socket: SocketId, user_data: u64) -> Result<OpKey, SubmitError> {
-        self.admit_socket(socket)?;
+        self.admit_socket(socket, 1)?;
         let key = self.insert_send(socket, user_data, Request::Close { socket, requested: false })?;
         if let Some(ops) = self.sockets.ops(socket) {
             ops.shut_down = true;
@@ -311,15 +272,16 @@ impl EventQueue {
         Ok(())
     }
 
-    fn admit_socket(&mut self, socket: SocketId) -> Result<(), SubmitReason> {
+    /// Whether `socket` takes one more operation that needs so many places.
+    pub(crate) fn admit_socket(&mut self, socket: SocketId, places: usize) -> Result<(), SubmitReason> {
         if self.sockets.ops(socket).is_none_or(|ops| ops.closing) {
             return Err(SubmitReason::NoSocket);
         }
-        self.admit(1)
+        self.admit(places)
     }
 
     fn admit_send(&mut self, socket: SocketId) -> Result<(), SubmitReason> {
-        self.admit_socket(socket)?;
+        self.admit_socket(socket, 1)?;
         let shut_down = self.sockets.ops(socket).is_some_and(|ops| ops.shut_down);
         if shut_down { Err(SubmitReason::ShutDown) } else { Ok(()) }
     }

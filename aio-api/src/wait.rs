@@ -76,11 +76,9 @@ impl EventQueue {
         }
     }
 
-    /// Completions that exist or may come before these are collected: one of each operation. One that
-    /// has told something that was not its end says no more until the program has taken that.
+    /// Completions that exist or may come before these are collected.
     fn within_reach(&self) -> usize {
-        let silent = |done: &&Completion| done.flags.has_more() && self.ops.peek(done.key).is_some();
-        self.completed.len() + self.outstanding() - self.completed.iter().filter(silent).count()
+        self.completed.len() + self.ops.within_reach()
     }
 
     /// When [`poll`](EventQueue::poll) next has something to do even if no frame arrives: a time that has passed if
@@ -89,7 +87,8 @@ impl EventQueue {
     /// It may be early, never late; frames that arrive are not foretold.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
-        if !self.completed.is_empty() || self.has_packets_waiting() || self.windows.is_busy() {
+        let has_touched = self.sockets.is_dirty();
+        if has_touched || !self.completed.is_empty() || self.has_packets_waiting() || self.windows.is_busy() {
             return Some(self.now);
         }
         if self.is_down() {

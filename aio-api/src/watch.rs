@@ -3,7 +3,7 @@
 //! Each has at most one completion in the queue that the program has not collected; what happens
 //! meanwhile is added up or the latest is reported, so that a slow program is never flooded.
 
-use crate::completion::{Completion, Flags, Kind};
+use crate::completion::{Completion, Kind};
 use crate::error::{SubmitError, SubmitReason};
 use crate::op::{OpKey, Request};
 use crate::queue::EventQueue;
@@ -60,7 +60,7 @@ impl EventQueue {
             When::Every(period) => (now.after(period), Some(period)),
         };
         self.admit(1 + usize::from(period.is_some()))?;
-        let request = Request::Timeout { period, expirations: 0, uncollected: false };
+        let request = Request::Timeout { period, expirations: 0 };
         let key = self.insert(user_data, request)?;
         self.timers.insert(at, key);
         Ok(key)
@@ -73,7 +73,7 @@ impl EventQueue {
     /// [`SubmitReason::QueueFull`].
     pub fn watch_link(&mut self, user_data: u64) -> Result<OpKey, SubmitError> {
         self.admit(2)?;
-        let key = self.insert(user_data, Request::WatchLink { reported: None, uncollected: false })?;
+        let key = self.insert(user_data, Request::WatchLink { reported: None })?;
         self.watchers.push(key);
         Ok(key)
     }
@@ -85,7 +85,7 @@ impl EventQueue {
     /// [`SubmitReason::QueueFull`].
     pub fn watch_address(&mut self, user_data: u64) -> Result<OpKey, SubmitError> {
         self.admit(2)?;
-        let key = self.insert(user_data, Request::WatchAddress { reported: None, uncollected: false })?;
+        let key = self.insert(user_data, Request::WatchAddress { reported: None })?;
         self.watchers.push(key);
         Ok(key)
     }
@@ -93,13 +93,13 @@ impl EventQueue {
     /// Tells those who watch what our address is now.
     pub(crate) fn progress_address(&mut self) {
         for at in 0..self.watchers.len() {
-            let address = self.stack.address();
-            let key = self.watchers[at];
+            let (key, address) = (self.watchers[at], self.stack.address());
+            if !self.ops.may_tell(key) {
+                continue;
+            }
             let Some(op) = self.ops.peek_mut(key) else { continue };
-            let Request::WatchAddress { reported, uncollected } = &mut op.request else { continue };
-            if !*uncollected && *reported != Some(address) {
-                *uncollected = true;
-                *reported = Some(address);
+            let Request::WatchAddress { reported } = &mut op.request else { continue };
+            if reported.replace(address) != Some(address) {
                 self.notify(key, Kind::Address { address });
             }
         }
@@ -110,8 +110,9 @@ impl EventQueue {
         let mut due = 0;
         while let Some((at, key)) = self.timers.pop_due(self.now) {
             due += 1;
+            let may_tell = self.ops.may_tell(key);
             let Some(op) = self.ops.peek_mut(key) else { continue };
-            let Request::Timeout { period: Some(period), expirations, uncollected } = &mut op.request else {
+            let Request::Timeout { period: Some(period), expirations } = &mut op.request else {
                 self.finish(key, Ok(()));
                 continue;
             };
@@ -120,8 +121,7 @@ impl EventQueue {
             let passed = 1 + self.now.as_micros().saturating_sub(at.as_micros()) / period_us;
             *expirations += passed;
             self.timers.insert(at.after(Duration::from_micros(passed.saturating_mul(period_us))), key);
-            if !*uncollected {
-                *uncollected = true;
+            if may_tell {
                 let kind = Kind::Timeout { expirations: std::mem::take(expirations) };
                 self.notify(key, kind);
             }
@@ -133,33 +133,40 @@ impl EventQueue {
     pub(crate) fn progress_link(&mut self, link: Link) {
         for at in 0..self.watchers.len() {
             let key = self.watchers[at];
+            if !self.ops.may_tell(key) {
+                continue;
+            }
             let Some(op) = self.ops.peek_mut(key) else { continue };
-            let Request::WatchLink { reported, uncollected } = &mut op.request else { continue };
-            if !*uncollected && *reported != Some(link) {
-                *uncollected = true;
-                *reported = Some(link);
+            let Request::WatchLink { reported } = &mut op.request else { continue };
+            if reported.replace(link) != Some(link) {
                 self.notify(key, Kind::Link { link });
             }
         }
     }
 
-    /// Puts a completion that is not the last one into the queue.
+    /// Tells something of an operation that goes on, where it [may](crate::op::OpTable::may_tell).
     fn notify(&mut self, key: OpKey, kind: Kind) {
         let Some(op) = self.ops.peek(key) else { return };
-        let flags = Flags { more: true, ..Flags::default() };
-        self.completed.push_back(Completion { flags, ..Completion::new(key, op.user_data, kind, Ok(())) });
+        let done = Completion::new(key, op.user_data, kind, Ok(()));
+        self.tell(done);
+    }
+
+    /// Puts a completion that is not the last of its operation into the queue, in the place that is kept for it.
+    pub(crate) fn tell(&mut self, mut done: Completion) {
+        let told = self.ops.tell(done.key);
+        debug_assert!(told, "there is a place for {done:?}");
+        done.flags.more = true;
+        self.completed.push_back(done);
     }
 
     /// The program has taken a completion that was not the last one: the next may come.
-    pub(crate) fn collected(&mut self, key: OpKey) {
-        let request = self.ops.peek_mut(key).map(|op| &mut op.request);
-        if let Some(
-            Request::Timeout { uncollected, .. }
-            | Request::WatchLink { uncollected, .. }
-            | Request::WatchAddress { uncollected, .. },
-        ) = request
-        {
-            *uncollected = false;
+    pub(crate) fn collected(&mut self, done: &Completion) {
+        if !self.ops.collected(done.key) {
+            return;
+        }
+        if let Some(Request::Recv { socket, .. }) = self.ops.peek(done.key).map(|op| &op.request) {
+            // What arrived meanwhile may be enough for the next part.
+            self.sockets.touch(*socket);
         }
     }
 }

@@ -138,3 +138,22 @@ fn a_close_waits_as_long_as_the_peer_reads() {
     let (ends, cut, failure) = close_slowly(4 << 20, 32 << 10);
     assert_eq!((ends, cut, failure), (vec![Ok(()); 2], 0, None));
 }
+
+#[test]
+fn a_receive_posted_for_bytes_that_are_there_is_due_at_once() {
+    let (mut queue, mut peer) = queue_and_peer();
+    let socket = connected(&mut queue, &mut peer);
+    peer.send(&mut &b"early"[..]);
+    for _ in 0..8 {
+        peer.pump();
+        queue.poll(&mut Vec::new());
+    }
+    let buffer = queue.buffers(1, 10).expect("memory").remove(0);
+    queue.recv(socket, buffer, aio_api::RecvOptions::default(), 1).expect("submitted");
+    assert_eq!(
+        queue.next_deadline(),
+        Some(queue.now()),
+        "a program that sleeps until then would wait for nothing"
+    );
+    assert_eq!(complete(&mut queue, &mut peer, 1)[0].bytes, 5);
+}

@@ -5,6 +5,7 @@ mod common;
 mod datagrams;
 mod ends;
 mod flood;
+mod incremental;
 mod naming;
 mod operations;
 mod serving;

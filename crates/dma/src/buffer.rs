@@ -35,6 +35,9 @@ pub struct Buffer {
     region: Arc<Region>,
     offset: usize,
     len: usize,
+    /// Where the buffer that this one is a part of began: buffers that were handed out as two stay two, even where one
+    /// ends where the next begins.
+    origin: usize,
 }
 
 impl Buffer {
@@ -115,24 +118,63 @@ impl Buffer {
         // SAFETY:
         // 1. to 3. are the caller's promises, word for word.
         let region = unsafe { Region::of_foreign(domain, start, len, owner) }?;
-        Ok(Buffer { region: Arc::new(region), offset: 0, len })
+        Ok(Buffer { region: Arc::new(region), offset: 0, len, origin: 0 })
     }
 
     fn cut(region: Region, count: usize, stride: usize, len: usize) -> Vec<Buffer> {
         let region = Arc::new(region);
-        (0..count).map(|n| Buffer { region: region.clone(), offset: n * stride, len }).collect()
+        let buffer = |offset| Buffer { region: region.clone(), offset, len, origin: offset };
+        (0..count).map(|n| buffer(n * stride)).collect()
     }
 
-    /// Two buffers out of one: its first `at` bytes and the rest. Each goes its own way from there.
+    /// Two buffers out of one: its first `at` bytes and the rest. Each goes its own way from there, and
+    /// [`unsplit`](Buffer::unsplit) makes one of them again.
     ///
     /// # Errors
     /// The buffer itself, if one part would be empty.
-    pub fn split_at(self, at: usize) -> Result<(Buffer, Buffer), Buffer> {
-        if at == 0 || at >= self.len {
-            return Err(self);
+    pub fn split_at(mut self, at: usize) -> Result<(Buffer, Buffer), Buffer> {
+        match self.split_to(at) {
+            Some(front) => Ok((front, self)),
+            None => Err(self),
         }
-        let rest = Buffer { region: self.region.clone(), offset: self.offset + at, len: self.len - at };
-        Ok((Buffer { len: at, ..self }, rest))
+    }
+
+    /// Takes the first `at` bytes off as a buffer of their own; the rest stays. `None`, and nothing changes, if one part
+    /// would be empty.
+    pub fn split_to(&mut self, at: usize) -> Option<Buffer> {
+        if at == 0 || at >= self.len {
+            return None;
+        }
+        let front = Buffer { region: self.region.clone(), len: at, ..*self };
+        self.offset += at;
+        self.len -= at;
+        Some(front)
+    }
+
+    /// One buffer out of two parts of a buffer that was split: `rest` must begin where this one ends. No byte moves.
+    ///
+    /// # Errors
+    /// Both, as they were, if they are not neighbours in this order or are not parts of the same buffer: two that came
+    /// out of [`allocate`](Buffer::allocate) never become one, wherever they lie.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), naio_dma::RegionError> {
+    /// use naio_dma::{Buffer, Domain};
+    ///
+    /// let whole = Buffer::allocate(&Domain::new(), 1, 4096)?.remove(0);
+    /// let (head, rest) = whole.split_at(100).expect("two parts");
+    /// let whole = head.unsplit(rest).expect("neighbours");
+    /// assert_eq!(whole.len(), 4096);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn unsplit(self, rest: Buffer) -> Result<Buffer, (Buffer, Buffer)> {
+        let same = Arc::ptr_eq(&self.region, &rest.region) && self.origin == rest.origin;
+        if !same || self.offset + self.len != rest.offset {
+            return Err((self, rest));
+        }
+        let len = self.len + rest.len;
+        Ok(Buffer { len, ..self })
     }
 
     /// A part of the buffer as a transmit descriptor names it, `None` if `range` is not inside or

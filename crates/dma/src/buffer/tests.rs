@@ -83,6 +83,43 @@ fn parts_of_a_buffer_go_their_own_ways() {
     assert_eq!(seen(&domain.bus(), &tail), tail.to_vec(), "the last part keeps the registration");
 }
 
+#[test]
+fn parts_of_one_buffer_become_one_again_in_their_order() {
+    let domain = Domain::new();
+    let mut whole = Buffer::allocate(&domain, 1, 1000).expect("memory").remove(0);
+    for (n, byte) in whole.iter_mut().enumerate() {
+        *byte = (n % 251) as u8;
+    }
+    let (bytes, at) = (whole.to_vec(), whole.slice(0..1).expect("inside").iova());
+    let (head, rest) = whole.split_at(10).expect("two parts");
+    let (middle, tail) = rest.split_at(500).expect("three parts");
+    let (tail, middle) = tail.unsplit(middle).expect_err("in the wrong order");
+    let (head, tail) = head.unsplit(tail).expect_err("something is missing between them");
+    assert_eq!((head.len(), middle.len(), tail.len()), (10, 500, 490), "refused parts stay what they were");
+    let front = head.unsplit(middle).expect("neighbours");
+    assert_eq!(front[..], bytes[..510]);
+    let whole = front.unsplit(tail).expect("neighbours");
+    assert_eq!((&whole[..], whole.slice(0..1).expect("inside").iova()), (&bytes[..], at));
+}
+
+#[test]
+fn buffers_that_were_never_one_do_not_become_one() {
+    let domain = Domain::new();
+    // A multiple of the alignment: each ends where the next begins.
+    let mut all = Buffer::allocate(&domain, 2, 4096).expect("memory").into_iter();
+    let (first, second) = (all.next().expect("two"), all.next().expect("two"));
+    let ends = |buffer: &Buffer| buffer.as_ptr_range();
+    assert_eq!(ends(&first).end, ends(&second).start, "they are neighbours");
+    let (first, second) = first.unsplit(second).expect_err("two buffers");
+    let (head, tail) = first.split_at(4000).expect("two parts");
+    let (front, _back) = second.split_at(4000).expect("two parts");
+    let (tail, front) = tail.unsplit(front).expect_err("parts of two buffers");
+    assert_eq!((tail.len(), front.len()), (96, 4000));
+    let other = Buffer::allocate(&domain, 1, 4096).expect("memory").remove(0);
+    let (_, end) = other.split_at(4000).expect("two parts");
+    head.unsplit(end).expect_err("parts of two registrations, at the same place in each");
+}
+
 /// Counts how often the memory it stands for was freed.
 struct Freed(Box<[AlignedPage]>, &'static AtomicU32);
 
