@@ -246,7 +246,7 @@ impl Builder {
         let tx_pool = Pool::new(&domain, self.tx_pages, tx_page_len)?;
         let sockets_max = self.network.sockets_max;
         let Secret(secret) = self.secret.map_or_else(secret, Ok).map_err(BuildError::Random)?;
-        let mut stack = Stack::new(self.network, nic.caps(), tx_pool, secret, now)?;
+        let mut stack = Stack::new(self.network, nic.caps(), nic.rx_pool().clone(), tx_pool, secret, now)?;
         if self.dhcp {
             stack.start_dhcp();
         }

@@ -51,6 +51,7 @@ impl EventQueue {
         let progressed = self.operations();
         self.follow_groups();
         let posted = self.egress();
+        self.post_rx();
         self.ring();
         self.note(released + frames + progressed + posted > 0, frames);
     }
@@ -69,13 +70,17 @@ impl EventQueue {
         nic.reap_rx(&mut self.batches.frames, RX_BUDGET)
     }
 
-    /// Frames go into the stack; their pages come out and go back to the card.
+    /// Frames go into the stack, which keeps their pages as long as somebody is to read from them.
     fn ingest(&mut self) {
-        let Some(nic) = &mut self.nic else { return };
         if !self.batches.frames.is_empty() {
-            let Batches { frames, spare, .. } = &mut self.batches;
-            self.stack.ingest(self.now, nic.rx_pool(), frames, spare);
+            self.stack.ingest(self.now, &mut self.batches.frames);
         }
+    }
+
+    /// Pages that have been read go back to the card.
+    fn post_rx(&mut self) {
+        let Some(nic) = &mut self.nic else { return };
+        self.stack.spare(&mut self.batches.spare);
         nic.post_rx(&mut self.batches.spare);
     }
 
@@ -170,7 +175,9 @@ impl EventQueue {
     pub(crate) fn nothing_is_lost(&self) -> bool {
         let pages = self.nic.as_ref().is_none_or(|nic| {
             let pool = nic.rx_pool();
-            let above = self.batches.spare.len() + self.batches.frames.len();
+            let census = self.stack.census();
+            let kept = census.held_pages + census.lent_rx_pages;
+            let above = self.batches.spare.len() + self.batches.frames.len() + kept;
             nic.rx_pages() + above + pool.idle_count() == pool.capacity() as usize
         });
         let census = self.stack.census();

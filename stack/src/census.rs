@@ -17,6 +17,12 @@ pub struct Census {
     pub tombstones: usize,
     /// Transmit pages that packets on their way refer to.
     pub lent_pages: usize,
+    /// Receive pages with bytes that nobody has read.
+    pub held_pages: usize,
+    /// Receive pages that users look at.
+    pub lent_rx_pages: usize,
+    /// Bytes that came out of order and wait for those before them.
+    pub ahead_bytes: usize,
     /// Stretches of users' memory that are not theirs again.
     pub stretches: usize,
     /// Listeners.
@@ -42,6 +48,9 @@ impl Stack {
             timers: self.wheel.armed(),
             tombstones: self.tombstones.len(),
             lent_pages: self.outbox.extents.lent(),
+            held_pages: self.store.held(),
+            lent_rx_pages: self.store.lent(),
+            ahead_bytes: self.store.ahead,
             stretches: self.outbox.extents.stretches(),
             listeners: self.listeners.len(),
             udp_sockets: self.udp.len(),

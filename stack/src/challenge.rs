@@ -16,9 +16,14 @@ impl Flow {
     /// What the window field of a segment says now (RFC 7323 2.3).
     pub(crate) fn window_field(&self) -> u16 {
         let free = self.rx_len - self.socket().recv_queue();
-        // Rings are 65 535 << s: that s is what smoltcp offered, if the peer scales at all.
-        let shift = self.peer.shift.map_or(0, |_| (self.rx_len / usize::from(u16::MAX)).max(1).ilog2());
-        u16::try_from(free >> shift).unwrap_or(u16::MAX)
+        u16::try_from(free >> self.window_shift()).unwrap_or(u16::MAX)
+    }
+
+    /// How far our windows are shifted: what smoltcp offers for a ring of this length, if the peer scales at all.
+    #[inline]
+    pub(crate) fn window_shift(&self) -> u32 {
+        let offered = (usize::BITS - self.rx_len.leading_zeros()).saturating_sub(u16::BITS);
+        if self.peer.shift.is_some() { offered } else { 0 }
     }
 }
 

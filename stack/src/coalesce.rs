@@ -2,48 +2,77 @@
 //!
 //! Receives segments that the guard has passed and hands smoltcp fewer, longer ones: most of what a
 //! segment costs is the same however long it is. Only what sequence numbers make one stretch of data
-//! is merged: the first is the next one the connection waits for (merging out-of-order segments
-//! would swallow the duplicate acknowledgments that the sender recovers by), the others follow it
-//! without a gap, and all say the same about acknowledgment, window and options. PSH ends a run. A
-//! segment that stays alone is not copied.
+//! is merged: the first is the next one the connection waits for, nothing has come ahead of it (merging
+//! out-of-order segments would swallow the duplicate acknowledgments that the sender recovers by), the others follow
+//! it without a gap and inside the window that was offered, acknowledge as much or more, and say the same about window
+//! and options, but for the time in them. PSH ends a run. The payload stays where it is; a run is headers and a length.
+//!
+//! Each connection of a burst has a run of its own, so that connections may take turns frame by frame.
 //!
 //! Of acknowledgments that follow each other, each for more, only the last is handed on: it says all the others said.
 //! Duplicates, selective ones and changes of the window are never among them, nor any while the congestion window is
 //! what limits a connection: smoltcp grows it by the acknowledgment, not by the byte.
 
 use crate::Stack;
+use crate::bare::HEADERS_MAX;
 use crate::flow::Flow;
 use crate::ipv4::{self, ACK, PSH, Tcp};
 use crate::ipv6;
 use crate::packet::{Ends, Packet};
+use crate::receive::{Fate, Keep, Then};
 use smoltcp::socket::tcp::State;
 
 /// Longest merged packet: what an IPv4 total length can say (an IPv6 packet may be longer).
 const LEN_MAX: usize = 65_535;
+/// Runs at a time; another one ends the oldest.
+pub(crate) const RUNS_MAX: usize = 8;
+/// Options of nothing but timestamps, as everybody pads them: NOP, NOP, kind 8, length 10 (RFC 7323 appendix A).
+const TIMESTAMPS: [u8; 4] = [1, 1, 8, 10];
+const TIMESTAMPS_LEN: usize = 12;
 
-/// A segment that waits for its successors, for the time of one burst of frames.
-pub(crate) struct Held<'a> {
+/// Segments that wait for their successors, for the time of one burst of frames.
+pub(crate) struct Run {
     index: u32,
-    packet: Packet<'a>,
+    /// Headers of the first; of the last one the acknowledgment and the options.
+    headers: [u8; HEADERS_MAX],
+    headers_len: usize,
+    ip_len: usize,
+    is_v4: bool,
+    /// Number and flags of all together.
     tcp: Tcp,
     /// The sequence number its successor has.
     next: u32,
-    /// Successors have been added: the bytes are in `Stack::merged`.
-    merged: bool,
+    /// Where the offered window ends.
+    edge: u32,
+    /// Successors may acknowledge more.
+    may_advance: bool,
 }
 
 /// Whether a segment is plain data: nothing in it but ACK and perhaps PSH.
+#[inline(always)]
 fn is_plain(tcp: &Tcp) -> bool {
     tcp.payload_len > 0 && tcp.flags & !PSH == ACK
 }
 
-/// Whether a segment may be the first of a run.
+/// Whether `edge` is at or behind `end`: numbers compare by the sign of their difference (RFC 9293 3.4).
 #[inline(always)]
-fn may_lead(flow: &Flow, state: State, tcp: &Tcp) -> bool {
-    is_plain(tcp)
+fn reaches(edge: u32, end: u32) -> bool {
+    edge.wrapping_sub(end) as i32 >= 0
+}
+
+/// Whether a segment may be the first of a run, and where the window ends.
+#[inline(always)]
+fn may_lead(flow: &Flow, state: State, tcp: &Tcp) -> Option<u32> {
+    let edge = flow.window_edge()?;
+    let leads = is_plain(tcp)
         && tcp.flags & PSH == 0
         && matches!(state, State::Established | State::FinWait1 | State::FinWait2)
         && flow.rcv_nxt() == Some(tcp.seq)
+        // smoltcp drops a segment that acknowledges less than is known, data and all.
+        && flow.snd_una().is_some_and(|una| reaches(tcp.ack, una))
+        && flow.reassembly.ahead.is_empty()
+        && reaches(edge, tcp.seq.wrapping_add(tcp.payload_len));
+    leads.then_some(edge)
 }
 
 /// Whether a segment acknowledges more than is known and says nothing else. Not once our FIN is out: guard (c) has to
@@ -59,11 +88,39 @@ fn may_wait(flow: &Flow, state: State, packet: &Packet<'_>, tcp: &Tcp) -> bool {
         && !flow.meter.is_limited()
 }
 
-impl<'a> Held<'a> {
+impl Run {
+    #[inline(always)]
+    fn new(index: u32, packet: &Packet<'_>, tcp: &Tcp, edge: u32, state: State) -> Run {
+        let ip_len = packet.bytes.len() - packet.payload.len();
+        let headers_len = headers_len(packet, tcp);
+        let mut headers = [0; HEADERS_MAX];
+        headers[..headers_len].copy_from_slice(&packet.bytes[..headers_len]);
+        Run {
+            index,
+            headers,
+            headers_len,
+            ip_len,
+            is_v4: matches!(packet.ends, Ends::V4 { .. }),
+            tcp: *tcp,
+            next: tcp.seq.wrapping_add(tcp.payload_len),
+            edge,
+            may_advance: state == State::Established,
+        }
+    }
+
+    pub(crate) fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// The sequence number of its successor.
+    pub(crate) fn next(&self) -> u32 {
+        self.next
+    }
+
     /// Whether another acknowledgment says all that this one says, and more.
     #[inline(always)]
-    fn is_overtaken_by(&self, index: u32, packet: &Packet<'_>, tcp: &Tcp) -> bool {
-        self.index == index
+    fn is_overtaken_by(&self, packet: &Packet<'_>, tcp: &Tcp) -> bool {
+        self.tcp.payload_len == 0
             && tcp.flags == ACK
             && packet.payload.len() == ipv4::TCP_HEADER_LEN
             && self.tcp.seq == tcp.seq
@@ -72,16 +129,61 @@ impl<'a> Held<'a> {
     }
 
     #[inline(always)]
-    fn is_followed_by(&self, index: u32, packet: &Packet<'_>, tcp: &Tcp, len: usize) -> bool {
-        self.index == index
-            && self.tcp.payload_len > 0
+    fn is_followed_by(&self, packet: &Packet<'_>, tcp: &Tcp) -> bool {
+        let advance = tcp.ack.wrapping_sub(self.tcp.ack) as i32;
+        self.tcp.payload_len > 0
             && self.next == tcp.seq
-            && self.tcp.ack == tcp.ack
+            && (advance == 0 || (advance > 0 && self.may_advance))
             && self.tcp.window == tcp.window
             && is_plain(tcp)
-            && options(&self.packet, &self.tcp) == options(packet, tcp)
-            && len + tcp.payload_len as usize <= LEN_MAX
+            && reaches(self.edge, tcp.seq.wrapping_add(tcp.payload_len))
+            && self.headers_len + (self.tcp.payload_len + tcp.payload_len) as usize <= LEN_MAX
+            && self.has_options(options(packet, tcp))
     }
+
+    /// Whether these options say what the first segment's said, whatever the time.
+    #[inline(always)]
+    fn has_options(&self, theirs: &[u8]) -> bool {
+        let ours = &self.headers[self.ip_len + ipv4::TCP_HEADER_LEN..self.headers_len];
+        let are_timestamps =
+            |options: &[u8]| options.len() == TIMESTAMPS_LEN && options.starts_with(&TIMESTAMPS);
+        ours == theirs || (are_timestamps(ours) && are_timestamps(theirs))
+    }
+
+    /// Adds a segment that follows.
+    #[inline(always)]
+    fn add(&mut self, packet: &Packet<'_>, tcp: &Tcp) {
+        let theirs = options(packet, tcp);
+        if !theirs.is_empty() {
+            let start = self.ip_len + ipv4::TCP_HEADER_LEN;
+            self.headers[start..start + theirs.len()].copy_from_slice(theirs);
+        }
+        self.next = self.next.wrapping_add(tcp.payload_len);
+        self.tcp.payload_len += tcp.payload_len;
+        self.tcp.ack = tcp.ack;
+        self.tcp.flags |= tcp.flags;
+    }
+
+    /// Puts into the headers what the segments have come to.
+    #[inline(always)]
+    fn write_headers(&mut self) {
+        // At most LEN_MAX. The header checksum is not looked at again.
+        let len = (self.headers_len + self.tcp.payload_len as usize) as u16;
+        if self.is_v4 {
+            self.headers[2..4].copy_from_slice(&len.to_be_bytes());
+        } else {
+            self.headers[4..6].copy_from_slice(&(len - ipv6::HEADER_LEN as u16).to_be_bytes());
+        }
+        let tcp = &mut self.headers[self.ip_len..];
+        tcp[8..12].copy_from_slice(&self.tcp.ack.to_be_bytes());
+        tcp[ipv4::TCP_FLAGS_AT] = self.tcp.flags;
+    }
+}
+
+/// Bytes of a packet before its data.
+#[inline(always)]
+pub(crate) fn headers_len(packet: &Packet<'_>, tcp: &Tcp) -> usize {
+    packet.bytes.len() - tcp.payload_len as usize
 }
 
 /// Everything between the fixed TCP header and the data.
@@ -94,71 +196,82 @@ impl Stack {
     /// Takes a segment that the guard has passed: keeps it for the next one, adds it to the one that
     /// is kept, or hands both on.
     #[inline(always)]
-    pub(crate) fn coalesce<'a>(
-        &mut self,
-        held: &mut Option<Held<'a>>,
-        index: u32,
-        packet: &Packet<'a>,
-        tcp: &Tcp,
-    ) {
-        if let Some(first) = held {
-            let len = if first.merged { self.merged.len() } else { first.packet.bytes.len() };
-            if first.is_followed_by(index, packet, tcp, len) {
-                if !first.merged {
-                    first.merged = true;
-                    self.merged.clear();
-                    self.merged.extend_from_slice(first.packet.bytes);
-                }
-                let data = packet.payload.len() - tcp.payload_len as usize;
-                self.merged.extend_from_slice(&packet.payload[data..]);
+    pub(crate) fn coalesce(&mut self, index: u32, packet: &Packet<'_>, tcp: &Tcp) -> Fate {
+        if let Some(at) = self.runs.iter().position(|run| run.index == index) {
+            let run = &mut self.runs[at];
+            if run.is_followed_by(packet, tcp) {
+                run.add(packet, tcp);
                 self.counters.rx_tcp_merged += 1;
-                first.next = first.next.wrapping_add(tcp.payload_len);
-                first.tcp.flags |= tcp.flags;
-                if tcp.flags & PSH != 0 {
-                    self.flush(held);
-                }
-                return;
+                let then = if tcp.flags & PSH == 0 { Then::Wait } else { Then::Flush };
+                return Fate::Kept(all_of(index, packet, tcp, then));
             }
-            if first.tcp.payload_len == 0 && first.is_overtaken_by(index, packet, tcp) {
+            if run.is_overtaken_by(packet, tcp) {
                 self.counters.rx_tcp_merged += 1;
-                (first.packet, first.tcp) = (*packet, *tcp);
-                return;
+                run.headers[..run.headers_len].copy_from_slice(&packet.bytes[..run.headers_len]);
+                run.tcp = *tcp;
+                return Fate::Spent;
             }
-            self.flush(held);
+            self.flush_at(at);
             // What was kept back may have changed what the guard goes by: a FIN that overtook it counts now.
             self.counters.rx_tcp -= 1;
             if !self.passes(index, tcp) {
-                return;
+                return Fate::Spent;
             }
         }
-        let Some(flow) = self.flows.at(index) else { return };
+        let Some(flow) = self.flows.at(index) else { return Fate::Spent };
         let state = flow.state();
-        if may_lead(flow, state, tcp) || may_wait(flow, state, packet, tcp) {
-            let next = tcp.seq.wrapping_add(tcp.payload_len);
-            *held = Some(Held { index, packet: *packet, tcp: *tcp, next, merged: false });
-        } else {
-            self.segment(index, packet.bytes, tcp);
+        if let Some(edge) = may_lead(flow, state, tcp) {
+            self.begin(Run::new(index, packet, tcp, edge, state));
+            return Fate::Kept(all_of(index, packet, tcp, Then::Wait));
+        }
+        if may_wait(flow, state, packet, tcp) {
+            self.begin(Run::new(index, packet, tcp, tcp.seq, state));
+            return Fate::Spent;
+        }
+        self.segment_alone(index, packet, tcp)
+    }
+
+    #[inline(always)]
+    fn begin(&mut self, run: Run) {
+        if self.runs.len() >= RUNS_MAX {
+            self.flush_at(0);
+        }
+        self.runs.push(run);
+    }
+
+    /// Hands on what is kept of one connection.
+    #[inline]
+    pub(crate) fn flush(&mut self, index: u32) {
+        if let Some(at) = self.runs.iter().position(|run| run.index == index) {
+            self.flush_at(at);
         }
     }
 
-    /// Hands on what is kept.
-    pub(crate) fn flush(&mut self, held: &mut Option<Held<'_>>) {
-        let Some(held) = held.take() else { return };
-        if !held.merged {
-            return self.segment(held.index, held.packet.bytes, &held.tcp);
+    /// Hands on everything that is kept.
+    #[inline]
+    pub(crate) fn flush_all(&mut self) {
+        while !self.runs.is_empty() {
+            self.flush_at(0);
         }
-        let mut merged = std::mem::take(&mut self.merged);
-        // At most LEN_MAX. The header checksum is not looked at again.
-        let len = merged.len() as u16;
-        match held.packet.ends {
-            Ends::V4 { .. } => merged[2..4].copy_from_slice(&len.to_be_bytes()),
-            Ends::V6 { .. } => merged[4..6].copy_from_slice(&(len - ipv6::HEADER_LEN as u16).to_be_bytes()),
-        }
-        let flags_at = held.packet.bytes.len() - held.packet.payload.len() + ipv4::TCP_FLAGS_AT;
-        merged[flags_at] = held.tcp.flags;
-        self.segment(held.index, &merged, &held.tcp);
-        self.merged = merged;
     }
+
+    #[inline]
+    fn flush_at(&mut self, at: usize) {
+        let mut run = self.runs.remove(at);
+        run.write_headers();
+        let Some(offset) = self.flows.at(run.index).map(Flow::received) else { return };
+        let growth = self.segment(run.index, &run.headers[..run.headers_len], &run.tcp);
+        if run.tcp.payload_len > 0 {
+            self.settle(run.index, offset, growth);
+        }
+    }
+}
+
+/// The whole payload of a segment.
+#[inline(always)]
+fn all_of(index: u32, packet: &Packet<'_>, tcp: &Tcp, then: Then) -> Keep {
+    // A packet is at most 65 535 bytes long.
+    Keep { index, start: headers_len(packet, tcp) as u16, len: tcp.payload_len as u16, then }
 }
 
 #[cfg(test)]

@@ -36,6 +36,9 @@ pub struct Config {
     pub listeners_max: usize,
     /// UDP sockets.
     pub udp_sockets_max: usize,
+    /// Bytes of all connections' streams that came before others that are missing. Beyond that such segments are
+    /// dropped, as if the network had lost them; what is in order never is.
+    pub rx_ahead_bytes_max: usize,
     /// Bytes of received datagrams, with [`DATAGRAM_COST`](crate::DATAGRAM_COST) for each, that one
     /// UDP socket keeps until they are fetched.
     pub udp_queue_bytes: usize,
@@ -111,6 +114,7 @@ impl Config {
             sockets_max: 1024,
             listeners_max: 64,
             udp_sockets_max: 256,
+            rx_ahead_bytes_max: 64 << 20,
             udp_queue_bytes: 256 << 10,
             udp_packets_max: 256,
             unresolved_bytes_max: 128 << 10,

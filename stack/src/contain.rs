@@ -61,6 +61,11 @@ impl Stack {
 
     /// Takes a connection out of the table.
     pub(crate) fn remove_flow(&mut self, index: u32) {
+        if let Some(flow) = self.flows.at_mut(index) {
+            flow.reassembly.clear(&mut self.store);
+        }
+        // Its place may be another's before the burst is over.
+        self.runs.retain(|run| run.index() != index);
         if self.flows.at(index).is_some_and(Flow::is_broken) {
             self.flows.retire(index);
         } else {

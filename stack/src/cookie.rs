@@ -14,6 +14,7 @@ use crate::listen::Listener;
 use crate::packet::Packet;
 use crate::peer::Peer;
 use crate::port::Port;
+use crate::receive::Fate;
 use crate::secret;
 use crate::segment::Handshake;
 use naio_nic::Mac;
@@ -120,36 +121,42 @@ impl Stack {
         true
     }
 
-    /// An acknowledgment for nobody: true if it carries a cookie of the listener's, whatever became of it.
-    pub(crate) fn take_cookie(&mut self, at: u32, key: FlowKey, packet: &Packet<'_>, tcp: &Tcp) -> bool {
+    /// An acknowledgment for nobody: what became of it if it carries a cookie of the listener's, `None` if it does not.
+    pub(crate) fn take_cookie(
+        &mut self,
+        at: u32,
+        key: FlowKey,
+        packet: &Packet<'_>,
+        tcp: &Tcp,
+    ) -> Option<Fate> {
         let now = self.now;
         if tcp.flags & (SYN | RST | FIN | ACK) != ACK {
-            return false;
+            return None;
         }
         if !self.listeners.at(at).is_some_and(|listener| listener.pressure.may_return(now)) {
-            return false;
+            return None;
         }
         let (peer_isn, isn) = (tcp.seq.wrapping_sub(1), tcp.ack.wrapping_sub(1));
         let Some(mss) = open(self.key, now, key, peer_isn, isn) else {
             self.counters.cookies_strange += 1;
-            return false;
+            return None;
         };
         if self.listeners.at(at).is_none_or(Listener::is_queue_full) {
             // Not reset: the peer says it again with its data, and then there may be room.
             self.counters.drop_tcp_backlog += 1;
-            return true;
+            return Some(Fate::Spent);
         }
         let (local, remote) = (packet.ends.destination(), packet.ends.source());
         let Some((_, next_hop)) = self.path_to_host(remote) else {
             self.counters.drop_ip_source += 1;
-            return true;
+            return Some(Fate::Spent);
         };
         let Some(name) = self.insert_flow(self.config.accepted, Owner::Listener(at)) else {
             self.counters.drop_tcp_sockets += 1;
-            return true;
+            return Some(Fate::Spent);
         };
         let index = name.index;
-        let Some(flow) = self.flows.at_mut(index) else { return false };
+        let Some(flow) = self.flows.at_mut(index) else { return None };
         flow.key = Some(key);
         flow.bound = true;
         flow.next_hop = next_hop;
@@ -165,11 +172,10 @@ impl Stack {
         self.counters.rx_tcp += 1;
         self.replay_handshake(index, key, (peer_isn, isn), mss, tcp.window);
         if self.flows.at(index).is_some_and(|flow| flow.state() == State::SynReceived) {
-            self.segment(index, packet.bytes, tcp);
-        } else {
-            self.finish(index);
+            return Some(self.segment_alone(index, packet, tcp));
         }
-        true
+        self.finish(index);
+        Some(Fate::Spent)
     }
 
     /// Lets smoltcp see the SYN that nobody kept, and throws its answer away: the peer has had one.

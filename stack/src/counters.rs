@@ -136,7 +136,15 @@ pub struct Counters {
     pub drop_tcp_reset: u64,
     /// Segments that may have been invented, and that were asked back about (RFC 5961).
     pub drop_tcp_challenged: u64,
+    /// Segments that came before their turn when `Config::rx_ahead_bytes_max` bytes of such were kept.
+    pub drop_tcp_ahead: u64,
 
+    /// Segments that came before their turn and were kept.
+    pub ahead_kept: u64,
+    /// Frames whose payload was moved into ordinary memory because nobody read it in time or pages were short.
+    pub pages_copied: u64,
+    /// Connections broken because bytes were accepted that are not there: never, but for a defect of ours.
+    pub stream_missing: u64,
     /// Packets made for the card, of all kinds.
     pub tx_packets: u64,
     /// Resets sent for segments that belong to nobody.
@@ -301,5 +309,6 @@ impl Counters {
             + self.drop_tcp_repeated_syn
             + self.drop_tcp_reset
             + self.drop_tcp_challenged
+            + self.drop_tcp_ahead
     }
 }

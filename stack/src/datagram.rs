@@ -1,6 +1,7 @@
 //! The vocabulary of UDP sockets, and the queue in which one keeps what arrived.
 
 use crate::slab::Name;
+use crate::store::Piece;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
@@ -91,43 +92,41 @@ pub enum UdpSendError {
     Unreachable,
 }
 
-/// Received datagrams, oldest first, in one stretch of bytes: nothing is allocated for each.
+/// Received datagrams, oldest first.
 #[derive(Default)]
 pub(crate) struct Queue {
-    bytes: VecDeque<u8>,
-    heads: VecDeque<(SocketAddr, u32)>,
+    heads: VecDeque<(SocketAddr, Piece)>,
+    /// The sender of one whose payload is on its way.
+    announced: Option<SocketAddr>,
+    bytes: usize,
 }
 
 impl Queue {
-    /// Adds a datagram unless the queue, of at most `max` bytes, is full.
-    pub(crate) fn push(&mut self, from: SocketAddr, payload: &[u8], max: usize) -> bool {
-        if self.cost() + payload.len() + DATAGRAM_COST > max {
-            return false;
-        }
-        self.bytes.extend(payload);
-        // A payload lies in a packet of at most 64 KiB.
-        self.heads.push_back((from, payload.len() as u32));
-        true
+    /// Whether a datagram of `len` bytes may be added to the queue, of at most `max` bytes; then
+    /// [`fill`](Queue::fill) follows.
+    pub(crate) fn announce(&mut self, from: SocketAddr, len: usize, max: usize) -> bool {
+        let cost = self.bytes + (self.heads.len() + 1) * DATAGRAM_COST;
+        let fits = cost + len <= max;
+        self.announced = Some(from).filter(|_| fits);
+        fits
     }
 
-    /// Takes the oldest datagram out; what does not fit into `into` is lost.
-    pub(crate) fn pop(&mut self, into: &mut [u8]) -> Option<Datagram> {
-        let (from, whole) = self.heads.pop_front()?;
-        let whole = whole as usize;
-        let len = whole.min(into.len());
-        let (front, back) = self.bytes.as_slices();
-        let first = len.min(front.len());
-        into[..first].copy_from_slice(&front[..first]);
-        into[first..len].copy_from_slice(&back[..len - first]);
-        self.bytes.drain(..whole);
-        Some(Datagram { from, len, truncated: whole - len })
+    /// Adds the datagram that was announced; gives back what was not.
+    pub(crate) fn fill(&mut self, piece: Piece) -> Option<Piece> {
+        let Some(from) = self.announced.take() else { return Some(piece) };
+        self.bytes += piece.len();
+        self.heads.push_back((from, piece));
+        None
+    }
+
+    /// Takes the oldest datagram out.
+    pub(crate) fn pop(&mut self) -> Option<(SocketAddr, Piece)> {
+        let (from, piece) = self.heads.pop_front()?;
+        self.bytes -= piece.len();
+        Some((from, piece))
     }
 
     pub(crate) fn len(&self) -> usize {
         self.heads.len()
-    }
-
-    fn cost(&self) -> usize {
-        self.bytes.len() + self.heads.len() * DATAGRAM_COST
     }
 }

@@ -38,6 +38,7 @@ impl Stack {
     /// room, or no free page, stays for the next call.
     pub fn egress(&mut self, now: Time, room: usize, out: &mut Vec<TxPacket>) {
         self.now = self.now.max(now);
+        self.relieve();
         let end = out.len() + room;
         self.egress_requests(end, out);
         self.egress_posted(end, out);

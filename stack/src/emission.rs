@@ -40,6 +40,7 @@ pub(crate) struct Headers {
     pub(crate) seq: u32,
     pub(crate) ack: u32,
     pub(crate) flags: u8,
+    pub(crate) window: u16,
     pub(crate) payload_len: usize,
 }
 
@@ -65,7 +66,8 @@ impl Headers {
         let payload_len = frame.len().checked_sub(len).filter(|_| len <= HEADER_LEN_MAX)?;
         let seq = u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]);
         let ack = u32::from_be_bytes([tcp[8], tcp[9], tcp[10], tcp[11]]);
-        Some(Headers { len, transport, ends, seq, ack, flags: tcp[TCP_FLAGS_AT], payload_len })
+        let window = u16::from_be_bytes([tcp[14], tcp[15]]);
+        Some(Headers { len, transport, ends, seq, ack, flags: tcp[TCP_FLAGS_AT], window, payload_len })
     }
 
     #[inline]

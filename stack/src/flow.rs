@@ -13,6 +13,7 @@ use crate::ipv6;
 use crate::options::TcpOptions;
 use crate::peer::Peer;
 use crate::port::Emitted;
+use crate::reassembly::Reassembly;
 use crate::recovery::Recovery;
 use crate::secret;
 use crate::slow_start::SlowStart;
@@ -100,6 +101,11 @@ pub(crate) struct Flow {
     pub(crate) acked: Option<u32>,
     /// Bytes that had arrived in order when that was sent.
     received_at_ack: u64,
+    /// What smoltcp last offered: from which sequence number on, and the window field, not scaled.
+    pub(crate) offered_at: Option<u32>,
+    pub(crate) offered: u16,
+    /// What has been received and not been taken.
+    pub(crate) reassembly: Reassembly,
     /// The sequence number of our first byte.
     sent_start: Option<u32>,
     /// The sequence number behind everything we ever sent.
@@ -169,6 +175,9 @@ impl Flow {
             unannounced: 0,
             acked: None,
             received_at_ack: 0,
+            offered_at: None,
+            offered: 0,
+            reassembly: Reassembly::default(),
             sent_start: None,
             sent_end: None,
             heard_ack: None,
@@ -251,11 +260,12 @@ impl Flow {
     #[inline]
     pub(crate) fn note(&mut self, now: Time, emitted: Emitted) {
         self.meter.sent(now, self.sent_end, emitted);
+        self.offered = emitted.window.unwrap_or(self.offered);
         self.sent_end = emitted.end;
         // The first thing ever sent is a SYN.
         self.sent_start = self.sent_start.or(emitted.end);
         if emitted.acked.is_some() {
-            self.acked = emitted.acked;
+            (self.acked, self.offered_at) = (emitted.acked, emitted.acked);
             self.unannounced = 0;
             self.received_at_ack = self.received();
         }
@@ -365,7 +375,7 @@ impl Flow {
         let open = self.bound && socket.may_send();
         SocketStatus {
             phase: self.phase(),
-            readable: socket.recv_queue(),
+            readable: self.reassembly.len(),
             writable: if open { self.writable() } else { 0 },
             unacknowledged: socket.send_queue(),
             recv_finished: self.finished,

@@ -1,15 +1,15 @@
 //! From the card to the connections: each frame is taken apart, checked, and handed to whom it is
 //! for, or dropped into a counter with a name.
 //!
-//! Receives frames in pages and hands every page back. Replies that arise on the way (ARP, echo,
-//! reset, immediate acknowledgments) wait for the next egress, boundedly.
+//! Receives frames in pages; what becomes of a page is decided on the way and done at its end (`receive`). Replies that
+//! arise (ARP, echo, reset, immediate acknowledgments) wait for the next egress, boundedly.
 
 use crate::Stack;
-use crate::coalesce::Held;
+use crate::coalesce::{self, Run};
 use crate::contain::contained;
 use crate::demux::FlowKey;
 use crate::ether;
-use crate::flow::{Owner, instant};
+use crate::flow::{Flow, Owner, instant};
 use crate::guard::{self, Verdict};
 use crate::internet::Arrival;
 use crate::ipv4::{self, ACK, FIN, RST, SYN, Tcp};
@@ -17,10 +17,10 @@ use crate::listen;
 use crate::packet::Packet;
 use crate::peer::Peer;
 use crate::port::Port;
+use crate::receive::{Fate, Keep, Then};
 use crate::segment::{self, PureAck};
 use crate::status::Failure;
 use crate::tombstone::Epitaph;
-use naio_dma::{Page, Pool};
 use naio_nic::{Mac, RxChecksum, RxFrame};
 use naio_sys::clock::Time;
 use smoltcp::iface::Interface;
@@ -28,25 +28,29 @@ use smoltcp::socket::tcp::State;
 use smoltcp::wire::IpListenEndpoint;
 
 impl Stack {
-    /// Takes in all frames, oldest first; their pages (of `rx_pool`) are appended to `spare`. What
-    /// they changed shows in [`ready`](Stack::ready); what answers them leaves with the next
-    /// [`egress`](Stack::egress).
+    /// Takes in all frames, oldest first. Their pages are kept as long as somebody is to read from them; all others
+    /// are in [`spare`](Stack::spare) from now on. What the frames changed shows in [`ready`](Stack::ready); what
+    /// answers them leaves with the next [`egress`](Stack::egress).
     ///
     /// # Panics
-    /// If a page is not one of `rx_pool`.
-    pub fn ingest(&mut self, now: Time, rx_pool: &Pool, frames: &mut Vec<RxFrame>, spare: &mut Vec<Page>) {
+    /// If a page is not one of the receive pool that the stack was made with.
+    pub fn ingest(&mut self, now: Time, frames: &mut Vec<RxFrame>) {
         self.now = self.now.max(now);
         self.counters.frames += frames.len() as u64;
-        let mut held = None;
-        for frame in frames.iter() {
-            let (start, len) = (usize::from(frame.offset), usize::from(frame.len));
-            match rx_pool.bytes(&frame.page).get(start..start + len) {
-                Some(bytes) => self.frame(&mut held, bytes, frame.checksum == RxChecksum::Good),
-                None => self.counters.drop_ether_length += 1,
-            }
+        let pool = self.store.pool().clone();
+        for RxFrame { page, offset, len, checksum } in frames.drain(..) {
+            let start = usize::from(offset);
+            let fate = match pool.bytes(&page).get(start..start + usize::from(len)) {
+                Some(bytes) => self.frame(bytes, checksum == RxChecksum::Good),
+                None => {
+                    self.counters.drop_ether_length += 1;
+                    Fate::Spent
+                }
+            };
+            // A page is at most 16 KiB long.
+            self.conclude(fate, page, offset + ether::HEADER_LEN as u16);
         }
-        self.flush(&mut held);
-        spare.extend(frames.drain(..).map(|frame| frame.page));
+        self.flush_all();
         if self.neighbors.take_changed() {
             self.wake_waiting();
         }
@@ -55,62 +59,57 @@ impl Stack {
     /// The common frame, an IPv4 packet for us alone, goes one way that is inlined from here to
     /// `coalesce`; everything else costs a call.
     #[inline]
-    fn frame<'a>(&mut self, held: &mut Option<Held<'a>>, bytes: &'a [u8], verified: bool) {
+    fn frame(&mut self, bytes: &[u8], verified: bool) -> Fate {
         let Some(frame) = ether::parse(bytes) else {
             self.counters.drop_ether_length += 1;
-            return;
+            return Fate::Spent;
         };
         if self.dhcp.is_some() && self.dhcp_frame(bytes) {
-            return;
+            return Fate::Spent;
         }
         if frame.destination == self.outbox.mac && frame.ether_type == ether::TYPE_IPV4 {
             let arrival = Arrival { station: frame.source, unicast: true, verified };
-            return self.ipv4(held, frame.payload, arrival);
+            return self.ipv4(frame.payload, arrival);
         }
-        self.rare_frame(held, &frame, verified);
+        self.rare_frame(&frame, verified)
     }
 
     #[inline(never)]
-    fn rare_frame<'a>(&mut self, held: &mut Option<Held<'a>>, frame: &ether::Frame<'a>, verified: bool) {
+    fn rare_frame(&mut self, frame: &ether::Frame<'_>, verified: bool) -> Fate {
         let for_us = frame.destination == self.outbox.mac;
         if !for_us && frame.destination != Mac::BROADCAST && !self.groups.hears_station(frame.destination) {
             self.counters.drop_ether_address += 1;
-            return;
+            return Fate::Spent;
         }
         let arrival = Arrival { station: frame.source, unicast: for_us, verified };
         match frame.ether_type {
-            ether::TYPE_IPV4 => self.ipv4_cast(held, frame.payload, arrival),
-            ether::TYPE_IPV6 if self.autoconf.is_some() => self.ipv6(held, frame.payload, arrival),
+            ether::TYPE_IPV4 => return self.ipv4_cast(frame.payload, arrival),
+            ether::TYPE_IPV6 if self.autoconf.is_some() => return self.ipv6(frame.payload, arrival),
             ether::TYPE_ARP => self.arp(frame.payload),
             _ => self.counters.drop_ether_type += 1,
         }
+        Fate::Spent
     }
 
     /// What [`tcp`](Stack::tcp) is, for segments that came another way than most.
     #[inline(never)]
-    pub(crate) fn rare_tcp<'a>(&mut self, held: &mut Option<Held<'a>>, packet: &Packet<'a>, station: Mac) {
-        self.tcp(held, packet, false, station);
+    pub(crate) fn rare_tcp(&mut self, packet: &Packet<'_>, station: Mac) -> Fate {
+        self.tcp(packet, false, station)
     }
 
     #[inline(always)]
-    pub(crate) fn tcp<'a>(
-        &mut self,
-        held: &mut Option<Held<'a>>,
-        packet: &Packet<'a>,
-        verified: bool,
-        station: Mac,
-    ) {
+    pub(crate) fn tcp(&mut self, packet: &Packet<'_>, verified: bool, station: Mac) -> Fate {
         let Some(tcp) = ipv4::parse_tcp(packet.payload) else {
             self.counters.drop_tcp_header += 1;
-            return;
+            return Fate::Spent;
         };
         if !verified && !packet.checksum_is_valid() {
             self.counters.drop_tcp_checksum += 1;
-            return;
+            return Fate::Spent;
         }
         let key = FlowKey::of_received(packet.ends, tcp.source_port, tcp.destination_port);
         match self.demux.find(key) {
-            Some(index) if !self.makes_way(index, &tcp) => self.guarded(held, index, packet, &tcp),
+            Some(index) if !self.makes_way(index, &tcp) => self.guarded(index, packet, &tcp),
             _ => self.stranger(key, packet, &tcp, station),
         }
     }
@@ -133,18 +132,37 @@ impl Stack {
 
     /// A segment for a connection we know.
     #[inline(always)]
-    fn guarded<'a>(&mut self, held: &mut Option<Held<'a>>, index: u32, packet: &Packet<'a>, tcp: &Tcp) {
+    fn guarded(&mut self, index: u32, packet: &Packet<'_>, tcp: &Tcp) -> Fate {
         if tcp.flags & (SYN | RST | FIN) != 0 {
             // Judged by the number it should have, which what is kept back decides.
-            self.flush(held);
+            self.flush(index);
         }
-        if !self.passes(index, tcp) {
-            return;
+        if !self.passes(index, tcp) || self.is_too_far_ahead(index, tcp) {
+            return Fate::Spent;
         }
         if tcp.flags & (SYN | FIN) != 0 {
             self.note_flags(index, packet, tcp);
         }
-        self.coalesce(held, index, packet, tcp);
+        self.coalesce(index, packet, tcp)
+    }
+
+    /// Whether a segment that came before its turn is one too many for all connections together: dropped as if the
+    /// network had. What is in order is never refused, so a connection that waits for its gap to be closed goes on.
+    #[inline(always)]
+    fn is_too_far_ahead(&mut self, index: u32, tcp: &Tcp) -> bool {
+        let too_much = self.store.ahead + tcp.payload_len as usize > self.config.rx_ahead_bytes_max;
+        if !too_much || tcp.payload_len == 0 {
+            return false;
+        }
+        let next = self.flows.at(index).and_then(Flow::rcv_nxt);
+        // Of the same connection what is kept back comes first.
+        let next = self.runs.iter().find(|run| run.index() == index).map(Run::next).or(next);
+        let is_ahead = next.is_some_and(|next| tcp.seq.wrapping_sub(next) as i32 > 0);
+        if is_ahead {
+            self.counters.rx_tcp -= 1;
+            self.counters.drop_tcp_ahead += 1;
+        }
+        is_ahead
     }
 
     /// Whether the guard lets a segment through; counts it, whatever it says.
@@ -174,19 +192,55 @@ impl Stack {
         verdict == Verdict::Pass
     }
 
-    /// A segment, or several as one, for smoltcp: `bytes` is the packet it sees.
+    /// A segment that is not one of a run.
     #[inline]
-    pub(crate) fn segment(&mut self, index: u32, bytes: &[u8], tcp: &Tcp) {
-        let Some(flow) = self.flows.at(index) else { return };
+    pub(crate) fn segment_alone(&mut self, index: u32, packet: &Packet<'_>, tcp: &Tcp) -> Fate {
+        let Some(flow) = self.flows.at(index) else { return Fate::Spent };
+        let (next, edge, offset) = (flow.rcv_nxt(), flow.window_edge(), flow.received());
+        let ahead = if tcp.payload_len == 0 { None } else { flow.admits_ahead(tcp) };
+        let start = coalesce::headers_len(packet, tcp);
+        let growth = self.segment(index, &packet.bytes[..start], tcp);
+        if growth > 0 {
+            // The segment has the byte that was waited for, and its bytes are the latest as far as the window goes.
+            let Some(next) = next else { return Fate::Spent };
+            let before = next.wrapping_sub(tcp.seq);
+            let inside = edge.map_or(u32::MAX, |edge| edge.wrapping_sub(next));
+            let len = tcp.payload_len.saturating_sub(before).min(inside).min(growth as u32);
+            // Offsets in a packet of at most 65 535 bytes.
+            let (start, len) = ((start as u32 + before.min(tcp.payload_len)) as u16, len as u16);
+            return Fate::Kept(Keep { index, start, len, then: Then::Settle { offset, growth } });
+        }
+        let flow = self.flows.at_mut(index).filter(|flow| flow.owner != Owner::Nobody);
+        if let (Some(flow), Some((at, len))) = (flow, ahead) {
+            let bytes = &packet.bytes[start..start + len];
+            // smoltcp takes no more of them either, then.
+            self.counters.ahead_kept += u64::from(flow.reassembly.ahead.insert(&mut self.store, at, bytes));
+        }
+        Fate::Spent
+    }
+
+    /// A segment, or several as one, for smoltcp, which sees `headers` and zeros for the payload. Says by how much its
+    /// receive queue has grown.
+    #[inline]
+    pub(crate) fn segment(&mut self, index: u32, headers: &[u8], tcp: &Tcp) -> usize {
+        let Some(flow) = self.flows.at(index) else { return 0 };
         let (before, unacknowledged) = (flow.state(), flow.socket().send_queue());
+        let unread = flow.socket().recv_queue();
         self.acknowledge_in_pieces(index, tcp);
-        self.deliver(index, bytes, None);
-        let Some(flow) = self.flows.at_mut(index) else { return };
+        if tcp.payload_len == 0 {
+            self.deliver(index, headers, None);
+        } else {
+            let mut bare = std::mem::take(&mut self.bare);
+            self.deliver(index, bare.packet(headers, tcp.payload_len as usize), None);
+            self.bare = bare;
+        }
+        let Some(flow) = self.flows.at_mut(index) else { return 0 };
+        let growth = flow.socket().recv_queue().saturating_sub(unread);
         flow.heard = self.now;
         flow.meter.segments_received += 1;
         if tcp.has(ACK) {
             flow.meter.acknowledged(self.now, tcp.ack);
-            self.counters.losses_in_vain += u64::from(flow.heard_of_losses(self.now, bytes, tcp));
+            self.counters.losses_in_vain += u64::from(flow.heard_of_losses(self.now, headers, tcp));
         }
         let acknowledged = unacknowledged.saturating_sub(flow.socket().send_queue());
         flow.grow_window(self.now, acknowledged);
@@ -195,6 +249,7 @@ impl Stack {
             flow.progress = self.now;
         }
         self.after_segment(index, before, tcp);
+        growth
     }
 
     /// Lets smoltcp see a packet; `iface` is the common one unless given.
@@ -248,6 +303,10 @@ impl Stack {
         if matches!(before, State::SynSent | State::Listen) && tcp.has(SYN) {
             // Until our first acknowledgment leaves, the ring starts behind the SYN.
             flow.acked = Some(tcp.seq.wrapping_add(1));
+            if before == State::SynSent {
+                // smoltcp counts the SYN as acknowledged by itself.
+                flow.offered_at = Some(tcp.seq);
+            }
         }
         if flow.outstanding_since.is_some() && !flow.is_outstanding() {
             flow.outstanding_since = None;
@@ -342,29 +401,40 @@ impl Stack {
     }
 
     /// A segment for nobody: a SYN for a listener opens a connection, the rest is reset.
-    fn stranger(&mut self, key: FlowKey, packet: &Packet<'_>, tcp: &Tcp, station: Mac) {
+    fn stranger(&mut self, key: FlowKey, packet: &Packet<'_>, tcp: &Tcp, station: Mac) -> Fate {
         let mut isn_after = None;
         match self.tombstones.visit(self.now, key, tcp) {
             None => {}
             Some(Epitaph::Reopen(behind)) => isn_after = Some(behind),
-            Some(Epitaph::Ignore) => return self.counters.rx_time_wait += 1,
-            Some(Epitaph::Acknowledge(seq, ack)) => return self.answer_late(key, (seq, ack), station),
+            Some(Epitaph::Ignore) => {
+                self.counters.rx_time_wait += 1;
+                return Fate::Spent;
+            }
+            Some(Epitaph::Acknowledge(seq, ack)) => {
+                self.answer_late(key, (seq, ack), station);
+                return Fate::Spent;
+            }
         }
         if tcp.flags & (SYN | ACK | RST) == SYN
             && let Some(at) = listen::find(&self.listeners, tcp.destination_port)
         {
-            return self.passive_open(at, key, packet, tcp, (isn_after, station));
+            self.passive_open(at, key, packet, tcp, (isn_after, station));
+            return Fate::Spent;
         }
         if tcp.has(ACK)
             && let Some(at) = listen::find(&self.listeners, tcp.destination_port)
-            && self.take_cookie(at, key, packet, tcp)
+            && let Some(fate) = self.take_cookie(at, key, packet, tcp)
         {
-            return;
+            return fate;
         }
         self.counters.drop_tcp_unknown += 1;
-        if tcp.has(RST) {
-            return;
+        if !tcp.has(RST) {
+            self.reset_stranger(packet, tcp, station);
         }
+        Fate::Spent
+    }
+
+    fn reset_stranger(&mut self, packet: &Packet<'_>, tcp: &Tcp, station: Mac) {
         if self.replies_are_full() || !self.resets.allows(self.now) {
             self.counters.tx_reset_limited += 1;
             return;
@@ -433,7 +503,11 @@ impl Stack {
             listener.add_embryonic(now);
         }
         self.counters.rx_tcp += 1;
-        self.deliver(index, packet.bytes, Some(&mut iface));
+        // Data in a SYN is not taken, so smoltcp need not see any (RFC 9293 3.10.7.2: it may be queued, or repeated).
+        let mut bare = std::mem::take(&mut self.bare);
+        let headers = &packet.bytes[..coalesce::headers_len(packet, tcp)];
+        self.deliver(index, bare.packet(headers, tcp.payload_len as usize), Some(&mut iface));
+        self.bare = bare;
         if let Some(flow) = self.flows.at_mut(index).filter(|flow| flow.state() == State::SynReceived) {
             flow.peer = Peer::of_syn(packet.payload);
             self.after_segment(index, State::Listen, tcp);

@@ -5,11 +5,11 @@
 
 use crate::Stack;
 use crate::autoconf;
-use crate::coalesce::Held;
 use crate::fragment::{Place, Whose};
 use crate::internet::Arrival;
 use crate::ipv6::{self, HEADER_LEN, Malformed, PROTOCOL_ICMPV6, Parsed};
 use crate::packet::{Ends, PROTOCOL_TCP, PROTOCOL_UDP, Packet};
+use crate::receive::Fate;
 use std::net::Ipv6Addr;
 
 /// To whom a packet is addressed.
@@ -21,42 +21,42 @@ enum Whom {
 }
 
 impl Stack {
-    pub(crate) fn ipv6<'a>(&mut self, held: &mut Option<Held<'a>>, bytes: &'a [u8], arrival: Arrival) {
+    pub(crate) fn ipv6(&mut self, bytes: &[u8], arrival: Arrival) -> Fate {
         // No verdict of a card about IPv6 is relied upon.
         let arrival = Arrival { verified: false, ..arrival };
         match ipv6::parse(bytes) {
             Ok(Parsed::Whole { packet, extended, hop_limit }) => {
                 if extended && packet.protocol == PROTOCOL_TCP {
-                    return self.without_extensions(held, &packet, arrival);
+                    self.without_extensions(&packet, arrival);
+                    return Fate::Spent;
                 }
-                self.ipv6_packet(held, &packet, hop_limit, arrival);
+                return self.ipv6_packet(&packet, hop_limit, arrival);
             }
             Ok(Parsed::Fragment { ends, protocol, id, offset, more, payload }) => {
-                let Ends::V6 { source, destination } = ends else { return };
+                let Ends::V6 { source, destination } = ends else { return Fate::Spent };
                 if self.whom(destination, arrival) == Whom::Nobody {
-                    return self.counters.drop_ip_destination += 1;
+                    self.counters.drop_ip_destination += 1;
+                } else if !self.is_host(source.into()) {
+                    self.counters.drop_ip_source += 1;
+                } else {
+                    let parts = (Whose { ends, protocol, id }, Place { offset, more });
+                    self.fragment(parts, payload, arrival);
                 }
-                if !self.is_host(source.into()) {
-                    return self.counters.drop_ip_source += 1;
-                }
-                let parts = (Whose { ends, protocol, id }, Place { offset, more });
-                self.fragment(held, parts, payload, arrival);
             }
             Err(Malformed::Header) => self.counters.drop_ip_header += 1,
             Err(Malformed::Extension) => self.counters.drop_ip_extension += 1,
         }
+        Fate::Spent
     }
 
     /// smoltcp walks over no extension headers but one kind; the packet as it would be without.
-    fn without_extensions(&mut self, held: &mut Option<Held<'_>>, packet: &Packet<'_>, arrival: Arrival) {
-        self.flush(held);
+    fn without_extensions(&mut self, packet: &Packet<'_>, arrival: Arrival) {
         let mut bytes = vec![0; HEADER_LEN + packet.payload.len()];
         packet.ends.write_header(&mut bytes, packet.protocol);
         bytes[HEADER_LEN..].copy_from_slice(packet.payload);
         let plain = Packet { bytes: &bytes, payload: &bytes[HEADER_LEN..], ..*packet };
-        let mut held = None;
-        self.ipv6_packet(&mut held, &plain, 0, arrival);
-        self.flush(&mut held);
+        let fate = self.ipv6_packet(&plain, 0, arrival);
+        self.conclude_copied(fate, &bytes);
     }
 
     fn whom(&self, destination: Ipv6Addr, arrival: Arrival) -> Whom {
@@ -69,31 +69,28 @@ impl Stack {
     }
 
     /// A whole packet. The hop limit is zero if it came in pieces.
-    pub(crate) fn ipv6_packet<'a>(
-        &mut self,
-        held: &mut Option<Held<'a>>,
-        packet: &Packet<'a>,
-        hop_limit: u8,
-        arrival: Arrival,
-    ) {
-        let Ends::V6 { source, destination } = packet.ends else { return };
+    pub(crate) fn ipv6_packet(&mut self, packet: &Packet<'_>, hop_limit: u8, arrival: Arrival) -> Fate {
+        let Ends::V6 { source, destination } = packet.ends else { return Fate::Spent };
         let whom = self.whom(destination, arrival);
         if whom == Whom::Nobody {
-            return self.counters.drop_ip_destination += 1;
+            self.counters.drop_ip_destination += 1;
+            return Fate::Spent;
         }
         // Only those who look for an address of their own have none.
         let nameless = source.is_unspecified() && packet.protocol == PROTOCOL_ICMPV6;
         if !nameless && !self.is_host(source.into()) {
-            return self.counters.drop_ip_source += 1;
+            self.counters.drop_ip_source += 1;
+            return Fate::Spent;
         }
         match (packet.protocol, whom) {
-            (PROTOCOL_TCP, Whom::Us) => self.rare_tcp(held, packet, arrival.station),
+            (PROTOCOL_TCP, Whom::Us) => return self.rare_tcp(packet, arrival.station),
             (PROTOCOL_TCP, _) => self.counters.drop_ip_destination += 1,
-            (PROTOCOL_UDP, Whom::Us) => self.udp(packet, false, Some(arrival.station)),
-            (PROTOCOL_UDP, _) => self.udp(packet, false, None),
+            (PROTOCOL_UDP, Whom::Us) => return self.udp(packet, false, Some(arrival.station)),
+            (PROTOCOL_UDP, _) => return self.udp(packet, false, None),
             (PROTOCOL_ICMPV6, whom) => self.icmpv6(packet, hop_limit, arrival, whom == Whom::Group),
             _ => self.counters.drop_ip_protocol += 1,
         }
+        Fate::Spent
     }
 
     /// Whether some other host may have this address.

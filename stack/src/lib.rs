@@ -23,6 +23,7 @@
 
 mod arp;
 mod autoconf;
+mod bare;
 mod byte_count;
 mod census;
 mod challenge;
@@ -65,6 +66,8 @@ mod peer;
 mod pmtu;
 mod port;
 mod post;
+mod reassembly;
+mod receive;
 mod recovery;
 mod ring;
 mod route;
@@ -76,6 +79,7 @@ mod slow_start;
 mod socket;
 mod starved;
 mod status;
+mod store;
 mod stream;
 mod time_wait;
 mod timers;
@@ -92,11 +96,13 @@ pub use extent::Released;
 pub use info::ConnectionInfo;
 pub use multicast::GroupError;
 pub use options::{Congestion, TcpOptions};
+pub use receive::Lending;
 pub use ring::RingLen;
 pub use status::{
     ConnectError, Failure, ListenError, ListenerId, Phase, RecvError, SendError, SocketError, SocketId,
     SocketOptions, SocketStatus,
 };
+pub use store::Piece;
 
 use naio_dma::Pool;
 use naio_nic::{Caps, TxPacket};
@@ -158,8 +164,13 @@ pub struct Stack {
     touched: Vec<u32>,
     /// Kept for its memory.
     expired: Vec<u32>,
-    /// Segments that have become one; kept for its memory.
-    merged: Vec<u8>,
+    /// Received pages.
+    store: store::Store,
+    /// Connections that may hold some.
+    holders: Vec<u32>,
+    /// Segments of the present burst that wait to become one.
+    runs: Vec<coalesce::Run>,
+    bare: bare::Bare,
     resets: limit::RateLimit,
     echoes: limit::RateLimit,
     errors: limit::RateLimit,
@@ -167,7 +178,7 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// A stack for one card. It takes every free page of `tx_pool`, each long enough for a frame of
+    /// A stack for one card, whose frames lie in pages of `rx_pool`. It takes every free page of `tx_pool`, each long enough for a frame of
     /// the card's MTU. `secret` keys the connection table, sequence numbers and ports: 16 bytes that
     /// nobody else knows, new for each start.
     ///
@@ -176,6 +187,7 @@ impl Stack {
     pub fn new(
         config: Config,
         caps: &Caps,
+        rx_pool: Pool,
         tx_pool: Pool,
         secret: [u8; 16],
         now: Time,
@@ -218,7 +230,10 @@ impl Stack {
             waiting: Vec::new(),
             touched: Vec::new(),
             expired: Vec::new(),
-            merged: Vec::new(),
+            store: store::Store::new(rx_pool, caps.rx_ring),
+            holders: Vec::new(),
+            runs: Vec::with_capacity(coalesce::RUNS_MAX),
+            bare: bare::Bare::new(),
             resets: limit::RateLimit::new(config.resets_per_s, now),
             echoes: limit::RateLimit::new(config.echoes_per_s, now),
             errors: limit::RateLimit::new(config.errors_per_s, now),

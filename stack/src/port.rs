@@ -66,6 +66,8 @@ pub(crate) struct Port<'a> {
 pub(crate) struct Emitted {
     /// The acknowledgment number of the last segment of this visit.
     pub(crate) acked: Option<u32>,
+    /// Its window field.
+    pub(crate) window: Option<u16>,
     /// The sequence number behind the last byte ever sent, SYN and FIN counted: SND.NXT as the RFC
     /// means it.
     pub(crate) end: Option<u32>,
@@ -137,6 +139,7 @@ impl Emitted {
     /// `mss` is what a segment is cut to. Hands on the sequence number that it should have, if that is another.
     #[inline(always)]
     pub(crate) fn note(&mut self, segment: &Headers, mss: u16) -> Option<u32> {
+        self.window = Some(segment.window);
         if segment.has(ACK) {
             self.acked = Some(segment.ack);
         }

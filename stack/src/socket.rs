@@ -6,17 +6,11 @@ use crate::extent::Released;
 use crate::flow::{Flow, Owner};
 use crate::secret;
 use crate::slab::Name;
-use crate::status::{
-    ConnectError, Failure, RecvError, SendError, SocketError, SocketId, SocketOptions, SocketStatus,
-};
+use crate::status::{ConnectError, Failure, SendError, SocketError, SocketId, SocketOptions, SocketStatus};
 use naio_dma::DmaSlice;
 use naio_sys::clock::Time;
 use smoltcp::socket::tcp::State;
 use std::net::SocketAddr;
-
-/// A window update is worth a packet once the user has taken this part of the ring since the last
-/// one (RFC 1122 4.2.3.3: no small advances).
-const WINDOW_UPDATE_PART: usize = 8;
 
 impl Stack {
     /// A socket without a connection. If the table is full, the connection that has been in
@@ -150,33 +144,6 @@ impl Stack {
         }
     }
 
-    /// Copies received bytes into `into`. `Ok(0)` means that there are none now.
-    ///
-    /// # Errors
-    /// [`RecvError::Finished`] after the last byte of a stream that the peer finished in order; else
-    /// why no more will come. Bytes that arrived before a failure are received first.
-    pub fn recv(&mut self, socket: SocketId, into: &mut [u8]) -> Result<usize, RecvError> {
-        let index = self.flows.index(socket.0).ok_or(RecvError::Stale)?;
-        let flow = self.flows.at_mut(index).ok_or(RecvError::Stale)?;
-        // smoltcp refuses only where its ring is empty and none of its states can fill it.
-        let taken = flow.socket_mut().recv_slice(into).unwrap_or(0);
-        if taken == 0 {
-            return match flow.failure {
-                _ if flow.socket().recv_queue() > 0 => Ok(0),
-                _ if flow.finished => Err(RecvError::Finished),
-                Some(failure) => Err(failure.into()),
-                None if !flow.bound => Err(RecvError::NotConnected),
-                None => Ok(0),
-            };
-        }
-        flow.consumed += taken as u64;
-        flow.unannounced += taken;
-        if flow.bound && flow.unannounced * WINDOW_UPDATE_PART >= flow.rx_len {
-            self.mark_dirty(index);
-        }
-        Ok(taken)
-    }
-
     /// Closes our half: FIN after everything that was sent. Receiving goes on. Again is no error.
     ///
     /// # Errors
@@ -225,12 +192,13 @@ impl Stack {
     pub fn close(&mut self, socket: SocketId) -> Result<(), SocketError> {
         let index = self.flows.index(socket.0).ok_or(SocketError::Stale)?;
         let linger = self.now.after(self.config.linger);
+        let is_unread = self.flows.at(index).is_some_and(|flow| flow.reassembly.len() > 0);
         self.orphan(index);
         let flow = self.flows.at_mut(index).ok_or(SocketError::Stale)?;
         let state = flow.state();
         if !flow.bound {
             self.finish(index);
-        } else if flow.unsent || flow.socket().recv_queue() > 0 || state == State::SynSent {
+        } else if flow.unsent || is_unread || state == State::SynSent {
             self.break_off(index, None);
         } else {
             if state != State::TimeWait {
@@ -290,6 +258,7 @@ impl Stack {
         {
             listener.forget(now, index);
         }
+        flow.reassembly.clear(&mut self.store);
         self.flows.disown(index);
         self.note_orphan(index);
     }

@@ -5,10 +5,12 @@ mod afterlife;
 mod closing;
 mod conformance;
 mod datagrams;
+mod differential;
 mod forged;
 mod fuzz;
 mod fuzz_network;
 mod opening;
+mod plain;
 mod recovery;
 mod six;
 mod slow_start;
@@ -27,7 +29,7 @@ pub(crate) const THEM: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 pub(crate) const OUR_MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
 pub(crate) const THEIR_MAC: Mac = Mac([2, 0, 0, 0, 0, 2]);
 pub(crate) const PORT: u16 = 80;
-const RX_PAGES: u32 = 64;
+const RX_PAGES: u32 = 128;
 pub(crate) const PEER_ISN: u32 = 0xffff_f000;
 
 /// The stack, and what its card would hold.
@@ -61,7 +63,8 @@ impl Bench {
         let tx_pool = Pool::new(&domain, 64, 2048).expect("memory");
         let rx_pool = Pool::new(&domain, RX_PAGES, 2048).expect("memory");
         let now_us = 1_000_000;
-        let stack = Stack::new(config, &caps, tx_pool, [7; 16], Time::from_micros(now_us)).expect("good");
+        let stack = Stack::new(config, &caps, rx_pool.clone(), tx_pool, [7; 16], Time::from_micros(now_us))
+            .expect("good");
         let spare = std::iter::from_fn(|| rx_pool.take()).collect();
         Bench { stack, now_us, domain, rx_pool, spare, is_there: false }
     }
@@ -77,6 +80,7 @@ impl Bench {
 
     /// Frames arrive together.
     pub(crate) fn feed_burst(&mut self, burst: &[Vec<u8>]) {
+        self.stack.spare(&mut self.spare);
         let mut frames = Vec::new();
         for bytes in burst {
             let mut page = self.spare.pop().expect("every page comes back");
@@ -85,8 +89,10 @@ impl Bench {
             frames.push(RxFrame { page, offset: 0, len, checksum: RxChecksum::Unknown });
         }
         let now = self.now();
-        self.stack.ingest(now, &self.rx_pool, &mut frames, &mut self.spare);
-        assert_eq!((frames.len(), self.spare.len()), (0, RX_PAGES as usize), "every page comes back");
+        self.stack.ingest(now, &mut frames);
+        self.stack.spare(&mut self.spare);
+        let pages = self.spare.len() + self.stack.census().held_pages + self.stack.census().lent_rx_pages;
+        assert_eq!((frames.len(), pages), (0, RX_PAGES as usize), "no page is lost");
         let counters = self.stack.counters();
         assert_eq!(counters.frames, counters.accounted(), "a frame is unaccounted for: {counters:#?}");
     }

@@ -11,9 +11,11 @@ use crate::demux::FlowKey;
 use crate::hash::Key;
 use crate::packet::{Ends, PROTOCOL_UDP, Packet};
 use crate::post::{Outcome, Post};
+use crate::receive::Fate;
 use crate::secret;
 use crate::slab::Slab;
 use crate::status::SocketError;
+use crate::store::Piece;
 use naio_nic::Mac;
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -164,7 +166,21 @@ impl Stack {
     /// Copies the oldest received datagram into `into`, `None` if there is none or the name is stale.
     /// What does not fit is lost, and said so.
     pub fn udp_recv(&mut self, socket: UdpId, into: &mut [u8]) -> Option<Datagram> {
-        self.udp.at_mut(socket)?.queue.pop(into)
+        let (from, piece) = self.udp.at_mut(socket)?.queue.pop()?;
+        let bytes = piece.bytes(self.store.pool());
+        let (len, whole) = (bytes.len().min(into.len()), bytes.len());
+        into[..len].copy_from_slice(&bytes[..len]);
+        self.store.free(piece);
+        Some(Datagram { from, len, truncated: whole - len })
+    }
+
+    /// Hands out the oldest received datagram as it lies, `None` if there is none or the name is stale; and says
+    /// whether it is a copy. A page must come home with [`take_back`](Stack::take_back), as those of
+    /// [`lend`](Stack::lend) do.
+    pub fn udp_lend(&mut self, socket: UdpId) -> Option<(SocketAddr, Piece, bool)> {
+        let (from, piece) = self.udp.at_mut(socket)?.queue.pop()?;
+        let (piece, copied) = self.store.lend(piece);
+        Some((from, piece, copied))
     }
 
     /// The oldest error that came back for a datagram of this socket. Anybody near the path can
@@ -179,8 +195,11 @@ impl Stack {
     /// [`SocketError::Stale`] if it was closed before.
     pub fn udp_close(&mut self, socket: UdpId) -> Result<(), SocketError> {
         let index = self.udp.sockets.index(socket.0).ok_or(SocketError::Stale)?;
-        if let Some(socket) = self.udp.sockets.remove(index) {
+        if let Some(mut socket) = self.udp.sockets.remove(index) {
             self.udp.ports.remove(&socket.port);
+            while let Some((_, piece)) = socket.queue.pop() {
+                self.store.free(piece);
+            }
         }
         Ok(())
     }
@@ -199,9 +218,10 @@ impl Stack {
     }
 
     /// A datagram arrives. `reply_to` is where an error goes; none for multicast and broadcast.
-    pub(crate) fn udp(&mut self, packet: &Packet<'_>, verified: bool, reply_to: Option<Mac>) {
+    pub(crate) fn udp(&mut self, packet: &Packet<'_>, verified: bool, reply_to: Option<Mac>) -> Fate {
         let Some(header) = parse(packet.payload) else {
-            return self.counters.drop_udp_header += 1;
+            self.counters.drop_udp_header += 1;
+            return Fate::Spent;
         };
         let whole = Packet { payload: header.bytes, ..*packet };
         // IPv6 knows no datagram without a checksum (RFC 8200 8.1).
@@ -210,22 +230,39 @@ impl Stack {
             Ends::V6 { .. } => header.has_checksum && whole.checksum_is_valid(),
         };
         if !checked {
-            return self.counters.drop_udp_checksum += 1;
+            self.counters.drop_udp_checksum += 1;
+            return Fate::Spent;
         }
         let Some(&index) = self.udp.ports.get(&header.destination_port) else {
             self.counters.drop_udp_unknown += 1;
             if let Some(station) = reply_to {
                 self.port_unreachable(packet, station);
             }
-            return;
+            return Fate::Spent;
         };
-        let Some(socket) = self.udp.sockets.at_mut(index) else { return };
+        let Some(socket) = self.udp.sockets.at_mut(index) else { return Fate::Spent };
         let from = SocketAddr::new(packet.ends.source(), header.source_port);
-        if !socket.queue.push(from, &header.bytes[HEADER_LEN..], self.config.udp_queue_bytes) {
-            return self.counters.drop_udp_full += 1;
+        let len = header.bytes.len() - HEADER_LEN;
+        if !socket.queue.announce(from, len, self.config.udp_queue_bytes) {
+            self.counters.drop_udp_full += 1;
+            return Fate::Spent;
         }
         self.counters.rx_udp += 1;
         self.udp.touch(index);
+        let start = packet.bytes.len() - packet.payload.len() + HEADER_LEN;
+        // A packet is at most 65 535 bytes long.
+        Fate::Datagram { index, start: start as u16, len: len as u16 }
+    }
+
+    /// The payload of the datagram that was announced last.
+    pub(crate) fn keep_datagram(&mut self, index: u32, piece: Piece) {
+        let left = match self.udp.sockets.at_mut(index) {
+            Some(socket) => socket.queue.fill(piece),
+            None => Some(piece),
+        };
+        if let Some(piece) = left {
+            self.store.free(piece);
+        }
     }
 
     /// The network says something about a datagram of ours. False if it cannot have been ours.

@@ -64,7 +64,8 @@ impl Server {
         let config = Config { sockets_max: CONNECTIONS as usize + 100, accepted, ..Config::new(US, 24) };
         let tx_pool = Pool::new(&domain, 256, 2_048).expect("memory");
         let rx_pool = Pool::new(&domain, 256, 2_048).expect("memory");
-        let mut stack = Stack::new(config, &caps, tx_pool, [5; 16], Time::from_micros(1)).expect("sane");
+        let mut stack =
+            Stack::new(config, &caps, rx_pool.clone(), tx_pool, [5; 16], Time::from_micros(1)).expect("sane");
         let listener = stack.listen(PORT, 64).expect("a free port");
         let spare = std::iter::from_fn(|| rx_pool.take()).collect();
         let mut server = Server {
@@ -97,7 +98,8 @@ impl Server {
     fn turn(&mut self) {
         self.now_us += 50;
         let now = Time::from_micros(self.now_us);
-        self.stack.ingest(now, &self.rx_pool, &mut self.frames, &mut self.spare);
+        self.stack.ingest(now, &mut self.frames);
+        self.stack.spare(&mut self.spare);
         self.stack.expire(now);
         self.stack.egress(now, 256, &mut self.packets);
     }

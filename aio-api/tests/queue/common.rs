@@ -41,7 +41,8 @@ impl Peer {
     fn new(mut nic: WireNic, domain: &Domain, wire: Wire, time: Arc<AtomicU64>) -> Peer {
         let pool = Pool::new(domain, 512, 2048).expect("memory for a test");
         let config = Config::new(PEER.into(), 24);
-        let mut stack = Stack::new(config, nic.caps(), pool, [7; 16], Clock::Manual(time.clone()).now())
+        let now = Clock::Manual(time.clone()).now();
+        let mut stack = Stack::new(config, nic.caps(), nic.rx_pool().clone(), pool, [7; 16], now)
             .expect("a sane configuration");
         let listener = stack.listen(PORT, 8).expect("a free port");
         nic.ring();
@@ -58,12 +59,13 @@ impl Peer {
         self.nic.reap_tx(&mut released);
         self.stack.release(&mut released);
         self.nic.reap_rx(&mut self.frames, 64);
-        self.stack.ingest(now, self.nic.rx_pool(), &mut self.frames, &mut self.spare);
-        self.nic.post_rx(&mut self.spare);
+        self.stack.ingest(now, &mut self.frames);
         self.stack.expire(now);
         self.accepted.extend(self.stack.accept(self.listener));
         let mut packets = Vec::new();
         self.stack.egress(now, self.nic.tx_room(), &mut packets);
+        self.stack.spare(&mut self.spare);
+        self.nic.post_rx(&mut self.spare);
         self.nic.post_tx(&mut packets);
         self.nic.ring();
     }

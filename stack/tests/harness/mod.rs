@@ -26,7 +26,8 @@ impl Host {
     fn new(domain: &Domain, nic: WireNic, config: Config, tx_pages: u32) -> Host {
         let pool = Pool::new(domain, tx_pages, 2048).expect("memory");
         let secret = [config.address.octets()[3]; 16];
-        let stack = Stack::new(config, nic.caps(), pool, secret, Time::ZERO).expect("a good configuration");
+        let stack = Stack::new(config, nic.caps(), nic.rx_pool().clone(), pool, secret, Time::ZERO)
+            .expect("a good configuration");
         Host { stack, nic, frames: vec![], spare: vec![], packets: vec![], released: vec![] }
     }
 
@@ -34,9 +35,8 @@ impl Host {
         self.nic.reap_tx(&mut self.released);
         self.stack.release(&mut self.released);
         self.nic.reap_rx(&mut self.frames, BURST);
-        self.stack.ingest(now, self.nic.rx_pool(), &mut self.frames, &mut self.spare);
+        self.stack.ingest(now, &mut self.frames);
         assert!(self.frames.is_empty());
-        self.nic.post_rx(&mut self.spare);
         self.stack.expire(now);
         let counters = self.stack.counters();
         assert_eq!(counters.frames, counters.accounted(), "a frame is unaccounted for: {counters:#?}");
@@ -47,6 +47,8 @@ impl Host {
         let before = self.packets.len();
         self.stack.egress(now, room, &mut self.packets);
         assert!(self.packets.len() <= before + room, "egress keeps to its room");
+        self.stack.spare(&mut self.spare);
+        self.nic.post_rx(&mut self.spare);
         self.nic.post_tx(&mut self.packets);
         self.nic.ring();
         self.nic.transmit();

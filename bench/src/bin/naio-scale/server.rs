@@ -102,7 +102,8 @@ impl Server {
         let tx_pool = Pool::new(&domain, 256, 2_048).expect("memory for 256 pages");
         let rx_pool = Pool::new(&domain, 256, 2_048).expect("memory for 256 pages");
         let start = Time::from_micros(1);
-        let mut stack = Stack::new(config, &caps, tx_pool, [5; 16], start).expect("a sane configuration");
+        let mut stack = Stack::new(config, &caps, rx_pool.clone(), tx_pool, [5; 16], start)
+            .expect("a sane configuration");
         let listener = stack.listen(PORT, 64).expect("a free port");
         let spare = std::iter::from_fn(|| rx_pool.take()).collect();
         let mut server = Server {
@@ -191,7 +192,8 @@ impl Server {
         self.packets.clear();
         self.stack.release(&mut self.released);
         if !self.frames.is_empty() {
-            self.stack.ingest(now, &self.rx_pool, &mut self.frames, &mut self.spare);
+            self.stack.ingest(now, &mut self.frames);
+            self.stack.spare(&mut self.spare);
         }
         self.stack.expire(now);
         self.stack.egress(now, 256, &mut self.packets);

@@ -1,0 +1,165 @@
+//! The received side of a connection's stream: the bytes that smoltcp has counted and nobody taken, where they lie.
+//!
+//! smoltcp sees headers and zeros; it alone decides what is accepted, by how far its receive queue grows. Receives the
+//! pieces that it was told about and that growth; hands them on in order, each byte copied once or not at all. What
+//! came out of order lies in [`ahead`](Ahead) until the gap before it is closed. It never reorders and never guesses:
+//! bytes that smoltcp counts and that are not here break the connection.
+
+mod ahead;
+
+pub(crate) use ahead::Ahead;
+
+use crate::store::{Piece, Store};
+use std::collections::VecDeque;
+
+#[derive(Default)]
+pub(crate) struct Reassembly {
+    pieces: VecDeque<Piece>,
+    /// Bytes of them that smoltcp has accepted.
+    ready: usize,
+    /// How many of them, at the end, smoltcp has not decided on.
+    undecided: usize,
+    /// Bytes of those.
+    undecided_len: usize,
+    /// How many of the pieces lie in pages.
+    pages: usize,
+    pub(crate) ahead: Ahead,
+    /// On the list of those that hold pages.
+    pub(crate) listed: bool,
+}
+
+/// Bytes are missing that smoltcp has accepted.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Missing;
+
+impl Reassembly {
+    /// Bytes that can be taken.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.ready
+    }
+
+    /// The next bytes of the stream, for smoltcp to decide on.
+    #[inline]
+    pub(crate) fn push(&mut self, piece: Piece) {
+        self.undecided += 1;
+        self.undecided_len += piece.len();
+        self.pages += usize::from(piece.is_page());
+        self.pieces.push_back(piece);
+    }
+
+    /// smoltcp has accepted `growth` bytes at `offset` of the stream: what was pushed, less what it cut off, and behind
+    /// that what had come ahead.
+    #[inline]
+    pub(crate) fn settle(&mut self, store: &mut Store, offset: u64, growth: usize) -> Result<(), Missing> {
+        if growth == self.undecided_len && self.ahead.is_empty() {
+            self.ready += growth;
+            (self.undecided, self.undecided_len) = (0, 0);
+            return Ok(());
+        }
+        self.settle_apart(store, offset, growth)
+    }
+
+    #[inline(never)]
+    fn settle_apart(&mut self, store: &mut Store, offset: u64, growth: usize) -> Result<(), Missing> {
+        while self.undecided_len > growth {
+            let Some(mut last) = self.pieces.pop_back() else { break };
+            let (len, over) = (last.len(), self.undecided_len - growth);
+            if len > over {
+                last.truncate(len - over);
+                self.pieces.push_back(last);
+                self.undecided_len = growth;
+                break;
+            }
+            self.pages -= usize::from(last.is_page());
+            store.free(last);
+            self.undecided -= 1;
+            self.undecided_len -= len;
+        }
+        let (from, to) = (offset + self.undecided_len as u64, offset + growth as u64);
+        self.ready += self.undecided_len;
+        (self.undecided, self.undecided_len) = (0, 0);
+        let joined = self.ahead.join(store, from, to);
+        if from < to {
+            let bytes = joined.ok_or(Missing)?;
+            self.ready += bytes.len();
+            self.pieces.push_back(Piece::Copy { bytes, start: 0 });
+        }
+        Ok(())
+    }
+
+    /// Copies bytes out, at most as many as fit.
+    #[inline]
+    pub(crate) fn read(&mut self, store: &mut Store, into: &mut [u8]) -> usize {
+        let mut taken = 0;
+        while taken < into.len() && self.ready > 0 {
+            let Some(piece) = self.pieces.front_mut() else { break };
+            let bytes = piece.bytes(store.pool());
+            let len = bytes.len();
+            let count = len.min(into.len() - taken);
+            into[taken..taken + count].copy_from_slice(&bytes[..count]);
+            taken += count;
+            self.ready -= count;
+            if count < len {
+                piece.advance(count);
+            } else if let Some(piece) = self.pieces.pop_front() {
+                self.pages -= usize::from(piece.is_page());
+                store.free(piece);
+            }
+        }
+        taken
+    }
+
+    /// Takes whole pieces out as they are, as long as they have `most` bytes together or fewer, but at least one;
+    /// appends them and says how many bytes they have, and whether any was copied.
+    pub(crate) fn lend(&mut self, store: &mut Store, most: usize, out: &mut Vec<Piece>) -> (usize, bool) {
+        let (mut taken, mut copied) = (0, false);
+        while self.ready > 0 {
+            let Some(len) = self.pieces.front().map(Piece::len) else { break };
+            if taken > 0 && taken + len > most {
+                break;
+            }
+            let Some(piece) = self.pieces.pop_front() else { break };
+            self.pages -= usize::from(piece.is_page());
+            let (piece, is_copy) = store.lend(piece);
+            out.push(piece);
+            taken += len;
+            copied |= is_copy;
+            self.ready -= len;
+        }
+        (taken, copied)
+    }
+
+    /// Pages that are held for whoever reads.
+    #[inline]
+    pub(crate) fn pages(&self) -> usize {
+        self.pages
+    }
+
+    /// Moves what lies in pages into ordinary memory, so that the card gets them back; says how many.
+    pub(crate) fn evacuate(&mut self, store: &mut Store) -> u64 {
+        let mut moved = 0;
+        for _ in 0..self.pieces.len() {
+            let Some(piece) = self.pieces.pop_front() else { break };
+            let Piece::Page { .. } = piece else {
+                self.pieces.push_back(piece);
+                continue;
+            };
+            moved += 1;
+            let bytes = piece.bytes(store.pool());
+            if !self.pieces.back_mut().is_some_and(|last| last.append(bytes)) {
+                self.pieces.push_back(Piece::copy_of(bytes));
+            }
+            store.free(piece);
+        }
+        self.pages = 0;
+        moved
+    }
+
+    /// Nobody will read any more.
+    pub(crate) fn clear(&mut self, store: &mut Store) {
+        self.pieces.drain(..).for_each(|piece| store.free(piece));
+        self.ahead.clear(store);
+        (self.ready, self.undecided, self.undecided_len, self.pages) = (0, 0, 0, 0);
+    }
+}
