@@ -156,7 +156,7 @@ impl Stack {
             return Some(Fate::Spent);
         };
         let index = name.index;
-        let Some(flow) = self.flows.at_mut(index) else { return None };
+        let flow = self.flows.at_mut(index)?;
         flow.key = Some(key);
         flow.bound = true;
         flow.next_hop = next_hop;

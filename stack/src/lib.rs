@@ -80,6 +80,7 @@ mod socket;
 mod starved;
 mod status;
 mod store;
+mod stranger;
 mod stream;
 mod time_wait;
 mod timers;

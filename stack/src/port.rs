@@ -139,6 +139,12 @@ impl Emitted {
     /// `mss` is what a segment is cut to. Hands on the sequence number that it should have, if that is another.
     #[inline(always)]
     pub(crate) fn note(&mut self, segment: &Headers, mss: u16) -> Option<u32> {
+        if segment.has(RST) && !segment.has(ACK) {
+            // The answer to a segment that is not right has that one's numbers and no window.
+            self.segments += 1;
+            self.bytes += segment.packet_len() as u32;
+            return None;
+        }
         self.window = Some(segment.window);
         if segment.has(ACK) {
             self.acked = Some(segment.ack);
@@ -161,9 +167,8 @@ impl Emitted {
         match self.end {
             // Of serial numbers the later one is the one with the non-negative difference.
             Some(latest) if (end.wrapping_sub(latest) as i32) < 0 => {
-                // The reset of an abort is <SEQ=SND.NXT> too; one that answers a segment has no ACK.
-                let is_pure = segment.seq_len() == 0 && (segment.has(ACK) || !segment.has(RST));
-                is_pure.then_some(latest)
+                // The reset of an abort is <SEQ=SND.NXT> too.
+                (segment.seq_len() == 0).then_some(latest)
             }
             _ => {
                 self.end = Some(end);

@@ -60,6 +60,12 @@ pub struct Lending {
     pub copied: bool,
 }
 
+/// Whether anybody reads the stream, or will once it is accepted: what comes for nobody is not kept.
+#[inline]
+fn has_reader(flow: &&mut Flow) -> bool {
+    flow.owner != Owner::Nobody
+}
+
 impl Stack {
     /// Keeps the page of a frame whose packet begins at `base`, or gives it back.
     #[inline(always)]
@@ -97,8 +103,7 @@ impl Stack {
 
     #[inline]
     fn keep(&mut self, keep: Keep, piece: Piece) {
-        let flow = self.flows.at_mut(keep.index).filter(|flow| flow.owner != Owner::Nobody);
-        let Some(flow) = flow else {
+        let Some(flow) = self.flows.at_mut(keep.index).filter(has_reader) else {
             // The segment itself ended the connection, or nobody will read.
             return self.store.free(piece);
         };
@@ -117,7 +122,7 @@ impl Stack {
     /// smoltcp has accepted `growth` bytes of what a connection keeps, from `offset` on.
     #[inline]
     pub(crate) fn settle(&mut self, index: u32, offset: u64, growth: usize) {
-        let Some(flow) = self.flows.at_mut(index) else { return };
+        let Some(flow) = self.flows.at_mut(index).filter(has_reader) else { return };
         if flow.reassembly.settle(&mut self.store, offset, growth).is_err() {
             // Never a wrong byte: rather no connection.
             self.counters.stream_missing += 1;

@@ -62,8 +62,8 @@ impl Server {
         let ring = RingLen::at_least(RING);
         let accepted = SocketOptions { rx_ring: ring, tx_ring: ring, ..SocketOptions::default() };
         let config = Config { sockets_max: CONNECTIONS as usize + 100, accepted, ..Config::new(US, 24) };
-        let tx_pool = Pool::new(&domain, 256, 2_048).expect("memory");
-        let rx_pool = Pool::new(&domain, 256, 2_048).expect("memory");
+        let tx_pool = Pool::new(&domain, 512, 2_048).expect("memory");
+        let rx_pool = Pool::new(&domain, 512, 2_048).expect("memory");
         let mut stack =
             Stack::new(config, &caps, rx_pool.clone(), tx_pool, [5; 16], Time::from_micros(1)).expect("sane");
         let listener = stack.listen(PORT, 64).expect("a free port");

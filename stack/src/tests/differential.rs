@@ -190,6 +190,25 @@ fn the_same_frames_give_the_same_bytes_and_the_same_acknowledgments() {
         ahead += counters.ahead_kept;
         bytes += twins.received[0].len();
     }
-    println!("{bytes} bytes, {merged} frames merged, {ahead} kept ahead");
     assert!(merged > 0 && ahead > 0 && bytes > 0);
+}
+
+/// The reset that answers a segment with a wrong acknowledgment says nothing about our window or our numbers.
+#[test]
+fn a_reset_that_answers_a_strange_segment_leaves_the_offered_window_as_it_was() {
+    let mut bench = Bench::new(|_| {});
+    bench.introduce();
+    let listener = bench.stack.listen(super::PORT, 4).expect("a free port");
+    let syn = Segment::new(super::THEM.octets(), 9, super::US.octets(), super::PORT).seq(PEER_ISN);
+    bench.feed(&syn.clone().syn(1460, None));
+    let ours = bench.segments().pop().expect("an answer");
+    let next = syn.seq(PEER_ISN.wrapping_add(1));
+    bench.feed(&next.clone().ack(ours.seq.wrapping_add(2)));
+    assert!(bench.segments().iter().all(|segment| segment.flags.rst), "it acknowledges what was not sent");
+    bench.feed(&next.ack(ours.seq.wrapping_add(1)).payload(b"hello"));
+    let socket = bench.stack.accept(listener).expect("the handshake is over");
+    let mut bytes = [0; 10];
+    assert_eq!(bench.stack.recv(socket, &mut bytes), Ok(5));
+    assert_eq!(&bytes[..5], b"hello");
+    assert_eq!(bench.stack.counters().stream_missing, 0);
 }

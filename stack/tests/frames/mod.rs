@@ -292,6 +292,7 @@ impl<'a> Run<'a> {
         let (counters, census, config) = (self.stack.counters(), self.stack.census(), &self.config);
         assert_eq!(counters.frames, counters.accounted(), "a frame is unaccounted for: {counters:#?}");
         let bugs = (counters.flows_broken, counters.tx_too_long, counters.tx_strange_extent);
+        assert_eq!(counters.stream_missing, 0, "bytes that were accepted are not there");
         assert_eq!(bugs, (0, 0, 0), "smoltcp panicked, a packet was too long, an extent strange");
         assert_eq!(census.keys, census.bound_flows, "{census:?}");
         assert!(census.bound_flows <= census.flows && census.timers <= census.flows, "{census:?}");

@@ -99,8 +99,8 @@ impl Server {
         let accepted = SocketOptions { rx_ring: ring, tx_ring: ring, ..SocketOptions::default() };
         let sockets_max = (connections + more) as usize;
         let config = Config { sockets_max, accepted, ..Config::new(Ipv4Addr::from(US), 24) };
-        let tx_pool = Pool::new(&domain, 256, 2_048).expect("memory for 256 pages");
-        let rx_pool = Pool::new(&domain, 256, 2_048).expect("memory for 256 pages");
+        let tx_pool = Pool::new(&domain, 512, 2_048).expect("memory for 512 pages");
+        let rx_pool = Pool::new(&domain, 512, 2_048).expect("memory for 512 pages");
         let start = Time::from_micros(1);
         let mut stack = Stack::new(config, &caps, rx_pool.clone(), tx_pool, [5; 16], start)
             .expect("a sane configuration");
