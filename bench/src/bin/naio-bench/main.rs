@@ -5,7 +5,11 @@
 mod callgrind;
 mod far;
 mod gates;
+mod origin;
+mod recv;
+mod segment;
 mod send;
+mod yardstick;
 
 use clap::{Parser, Subcommand};
 use naio_sys::allocations::Counting;
@@ -28,10 +32,12 @@ enum Command {
     /// Hold the data path against its limits; the exit status says whether they are kept.
     ///
     /// The whole path (queue, stack, driver) runs in virtual time over the card in software, against a peer that only
-    /// acknowledges; valgrind's callgrind counts the instructions of naio alone, without those of card and peer, and
-    /// without copying and checksums, which are shown apart. Counts repeat exactly on one machine.
+    /// acknowledges, or one that sends full segments as far as the window goes; valgrind's callgrind counts the
+    /// instructions of naio alone, without those of card and peer, and without copying and checksums, which are shown
+    /// apart. Counts repeat exactly on one machine.
     ///
     ///   $ cargo run --release -p naio-bench -- gates
+    ///   $ cargo run --release -p naio-bench -- gates recv-20 recv-1 --profile
     ///   $ cargo run --release -p naio-bench -- gates --json
     #[command(verbatim_doc_comment)]
     Gates(gates::Arguments),
@@ -45,6 +51,25 @@ fn main() -> ExitCode {
         Err(error) => {
             let _ = writeln!(io::stderr(), "naio-bench: {error}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent_and_parts_have_the_names_of_their_figures() {
+        Arguments::command().debug_assert();
+        for line in ["gates", "gates recv-20 recv-1-beside --flows 200 --profile", "gates send-cut --json"] {
+            let words = ["naio-bench"].into_iter().chain(line.split(' '));
+            assert!(Arguments::try_parse_from(words).is_ok(), "{line}");
+        }
+        for line in ["gates recv-3", "gates --flows 1", "gates --profile --json"] {
+            let words = ["naio-bench"].into_iter().chain(line.split(' '));
+            assert!(Arguments::try_parse_from(words).is_err(), "{line}");
         }
     }
 }

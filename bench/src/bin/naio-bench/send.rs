@@ -3,7 +3,8 @@
 //! Receives what is to be sent and how; hands on what crossed the wire. Only [`measured`] is naio's: the card and the
 //! far end work between two of its calls.
 
-use crate::far::{ADDRESS, Far};
+use crate::far::Far;
+use crate::segment::ADDRESS;
 use aio_api::{Builder, Completion, EventQueue, RingLen, SocketId, SocketOptions};
 use naio_dma::{Domain, Page, Pool};
 use naio_e1000::{Config, E1000};

@@ -1,0 +1,234 @@
+//! The receiving path, whole: an event queue over the driver over the card in software, in virtual time.
+//!
+//! Receives what arrives and on how many connections; hands on what was received and what that took. Only [`measured`]
+//! is naio's: the card and the far end work between two of its calls.
+
+use crate::origin::{Origin, Totals, is_stream};
+use crate::segment::ADDRESS;
+use aio_api::{
+    Builder, Completion, EventQueue, Kind, QueueCounters, RecvOptions, RingLen, SocketId, SocketOptions,
+};
+use naio_dma::Domain;
+use naio_e1000::{Config, E1000};
+use naio_e1000_model::{Card, Checks, Model, Options, Quirks};
+use naio_sys::allocations::Counting;
+use naio_sys::clock::Clock;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Receives that wait on a connection that is alone, and their length.
+const BUFFERS: usize = 8;
+const BUFFER_LEN: usize = 64 << 10;
+/// Its ring: the largest window.
+const RING: usize = 1 << 20;
+/// One of many connections has one receive waiting, and room for a burst of twenty.
+const SMALL: usize = 32 << 10;
+/// Connections that are being established at a time.
+const CONNECTING_MAX: u32 = 100;
+/// Time between two turns.
+const TURN_US: u64 = 50;
+/// Turns after which nothing more is to be expected.
+const TURNS_MAX: u32 = 200_000;
+
+/// What arrives, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// Frames that a turn finds.
+    pub(crate) burst: u32,
+    /// Established connections besides the one that receives.
+    pub(crate) beside: u32,
+    /// Bursts go round all of them.
+    pub(crate) around: bool,
+    /// The card says whether checksums are right.
+    pub(crate) verdict: bool,
+    /// Whether the card's buffers are lent instead of copied from.
+    pub(crate) delivery: Delivery,
+}
+
+/// How bytes come to the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// Into receives that were posted before.
+    Posted,
+}
+
+/// Everything that takes part.
+pub(crate) struct Receiver {
+    queue: EventQueue,
+    card: Card,
+    origin: Origin,
+    clock: Arc<AtomicU64>,
+    completions: Vec<Completion>,
+    /// Each with what it has received.
+    sockets: Vec<(SocketId, u64)>,
+    plan: Plan,
+    /// Whose turn it is.
+    next: usize,
+    received: u64,
+    completed: u64,
+    /// Look at every byte.
+    checking: bool,
+    wrong: bool,
+}
+
+impl Receiver {
+    /// Connected sockets with their receives submitted.
+    pub(crate) fn new(plan: Plan) -> Result<Receiver, Box<dyn std::error::Error>> {
+        let domain = Domain::new();
+        let clock = Arc::new(AtomicU64::new(1));
+        let origin = Origin::new();
+        let options = Options {
+            autoneg: Duration::from_millis(1),
+            checks: Checks::Light,
+            clock: Clock::Manual(clock.clone()),
+            quirks: Quirks { rx_checksum_ignored: !plan.verdict, ..Quirks::default() },
+            ..Options::default()
+        };
+        let model = Model::new(options, &domain, origin.clone())?;
+        let card = model.card();
+        let nic = E1000::open(model, &Config::default())?;
+        let builder = Builder::new("10.0.0.1/24".parse()?)
+            .clock(Clock::Manual(clock.clone()))
+            .secret([9; 16])
+            .completion_entries(plan.beside as usize + BUFFERS + 1)
+            .sockets_max(plan.beside as usize + 1);
+        let queue = builder.build(Box::new(nic), domain)?;
+        let mut receiver = Receiver {
+            queue,
+            card,
+            origin,
+            clock,
+            completions: Vec::new(),
+            sockets: Vec::new(),
+            plan,
+            next: 0,
+            received: 0,
+            completed: 0,
+            checking: true,
+            wrong: false,
+        };
+        // The one that receives comes last: whoever searches looks at all others before.
+        let ring = RingLen::at_least(SMALL);
+        let small = SocketOptions { rx_ring: ring, tx_ring: RingLen::at_least(4096), ..Default::default() };
+        let mut left = plan.beside;
+        while left > 0 {
+            let some = left.min(CONNECTING_MAX);
+            receiver.connect(some, small, (1, if plan.around { SMALL } else { 2048 }))?;
+            left -= some;
+        }
+        let one = SocketOptions { rx_ring: RingLen::at_least(RING), ..SocketOptions::default() };
+        receiver.connect(1, one, (BUFFERS, BUFFER_LEN))?;
+        receiver.next = if plan.around { 0 } else { plan.beside as usize };
+        Ok(receiver)
+    }
+
+    /// Establishes some connections, one after the other as the far end counts them, and posts their receives.
+    fn connect(
+        &mut self,
+        count: u32,
+        options: SocketOptions,
+        (buffers, len): (usize, usize),
+    ) -> Result<(), Box<dyn std::error::Error>> {
+        let first = self.sockets.len();
+        for _ in 0..count {
+            let socket = self.queue.socket(options)?;
+            self.queue.connect(socket, (ADDRESS, 9).into(), 0)?;
+            self.sockets.push((socket, 0));
+            // The SYN leaves before the next one: both ends count alike.
+            self.queue.poll(&mut self.completions);
+            self.between(None);
+        }
+        for _ in 0..TURNS_MAX {
+            if self.completions.len() == count as usize {
+                break;
+            }
+            self.queue.poll(&mut self.completions);
+            self.between(None);
+        }
+        if self.completions.len() < count as usize {
+            return Err("the far end does not answer".into());
+        }
+        for done in self.completions.drain(..) {
+            done.result?;
+        }
+        let mut memory = self.queue.buffers(count as usize * buffers, len)?.into_iter();
+        for flow in first..self.sockets.len() {
+            for buffer in memory.by_ref().take(buffers) {
+                self.queue.recv(self.sockets[flow].0, buffer, RecvOptions::default(), flow as u64)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the card and the far end do between two turns; returns the segments that arrive.
+    fn between(&mut self, flow: Option<usize>) -> u32 {
+        self.clock.fetch_add(TURN_US, Ordering::Relaxed);
+        // Acknowledgments first: they open the window.
+        self.card.run();
+        let arrived = flow.map_or(0, |flow| self.origin.send(flow, self.plan.burst, true));
+        self.card.run();
+        arrived
+    }
+
+    /// Receives at least so many bytes; with an allocator that counts they are measured. Returns the allocations.
+    pub(crate) fn receive(&mut self, bytes: u64, measure: Option<&Counting>) -> Result<u64, String> {
+        let goal = self.received + bytes;
+        let mut allocations = 0;
+        self.checking = measure.is_none();
+        for _ in 0..TURNS_MAX {
+            if self.received >= goal {
+                return if self.wrong {
+                    Err("other bytes were received than were sent".into())
+                } else {
+                    Ok(allocations)
+                };
+            }
+            self.between(Some(self.next));
+            if self.plan.around {
+                self.next = (self.next + 1) % self.sockets.len();
+            }
+            match measure {
+                None => turn(self),
+                Some(allocator) => {
+                    let before = allocator.allocations_of_thread();
+                    measured(self);
+                    allocations += allocator.allocations_of_thread() - before;
+                }
+            }
+        }
+        Err(format!(
+            "{bytes} bytes have not been received in {TURNS_MAX} turns; {:?} crossed the wire: {:#?}",
+            self.origin.totals(),
+            self.queue.counters().stack
+        ))
+    }
+
+    /// What crossed the wire, what the queue counted, completions so far.
+    pub(crate) fn totals(&mut self) -> (Totals, QueueCounters, u64) {
+        (self.origin.totals(), self.queue.counters().queue, self.completed)
+    }
+}
+
+/// Callgrind counts what happens in here, by this name.
+#[inline(never)]
+fn measured(receiver: &mut Receiver) {
+    turn(receiver);
+}
+
+/// One turn, and what a program does with its completions.
+fn turn(receiver: &mut Receiver) {
+    receiver.queue.poll(&mut receiver.completions);
+    for done in receiver.completions.drain(..) {
+        let Some((socket, offset)) = receiver.sockets.get_mut(done.user_data as usize) else { continue };
+        let (Kind::Recv, Some(buffer)) = (done.kind, done.buffer) else { continue };
+        if receiver.checking {
+            receiver.wrong |= !is_stream(&buffer[..done.bytes as usize], *offset);
+        }
+        *offset += done.bytes;
+        receiver.received += done.bytes;
+        receiver.completed += 1;
+        // Refused only when the connection is gone; then nothing moves, and that is noticed.
+        let _ = receiver.queue.recv(*socket, buffer, RecvOptions::default(), done.user_data);
+    }
+}
