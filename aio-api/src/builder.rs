@@ -2,6 +2,7 @@
 
 use crate::counters::QueueCounters;
 use crate::error::BuildError;
+use crate::group::Groups;
 use crate::listen::Listeners;
 use crate::names::Names;
 use crate::op::OpTable;
@@ -264,6 +265,7 @@ impl Builder {
             domain,
             windows,
             ops: OpTable::new(self.completion_entries),
+            groups: Groups::default(),
             sockets: SocketTable::default(),
             sockets_max,
             listeners: Listeners::default(),

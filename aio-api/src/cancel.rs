@@ -35,7 +35,9 @@ impl EventQueue {
             Request::Connect { .. }
             | Request::Accept { .. }
             | Request::Recv { .. }
+            | Request::RecvMany { .. }
             | Request::RecvFrom { .. }
+            | Request::RecvFromMany { .. }
             | Request::SendTo { .. }
             | Request::Timeout { .. }
             | Request::Resolve

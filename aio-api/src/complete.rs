@@ -9,11 +9,11 @@ use crate::op::{OpKey, Request};
 use crate::outgoing::Outgoing;
 use crate::queue::EventQueue;
 use naio_nic::Link;
-use naio_stack::{Failure, Phase, RecvError, SocketId, SocketStatus};
+use naio_stack::{Failure, Phase, RecvError, SocketId, SocketStatus, Stack};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// How far a receive came.
-enum Filled {
+pub(crate) enum Filled {
     /// Nothing more is there now.
     Dry,
     /// The buffer is full.
@@ -29,6 +29,7 @@ impl EventQueue {
     /// how many things were looked at.
     pub(crate) fn operations(&mut self) -> usize {
         self.take_back();
+        self.call_takers();
         let mut sockets = std::mem::take(&mut self.batches.sockets);
         self.windows.drain(&mut sockets);
         self.stack.ready(&mut sockets);
@@ -97,6 +98,12 @@ impl EventQueue {
             if self.waits_for_connection(socket, status) {
                 return;
             }
+            if self.takes_from_group(key) {
+                if self.receive_many(socket, key, status) {
+                    continue;
+                }
+                return;
+            }
             let Some((filled, enough)) = self.fill(socket, key) else { return };
             match filled {
                 Filled::Dry if !enough || self.hands_out_part(key) => return,
@@ -115,17 +122,8 @@ impl EventQueue {
         let Request::Recv { buffer, options, filled, .. } = &mut self.ops.peek_mut(key)?.request else {
             return None;
         };
-        loop {
-            if *filled == buffer.len() {
-                return Some((Filled::Full, true));
-            }
-            match self.stack.recv(socket, &mut buffer[*filled..]) {
-                Ok(0) => return Some((Filled::Dry, *filled >= options.min_for(buffer))),
-                Ok(bytes) => *filled += bytes,
-                Err(RecvError::Finished) => return Some((Filled::Eof, true)),
-                Err(_) => return Some((Filled::Broken, false)),
-            }
-        }
+        let state = fill(&mut self.stack, socket, buffer, filled);
+        Some((state, *filled >= options.min_for(buffer)))
     }
 
     /// Nothing can be said about data before the handshake is over.
@@ -204,7 +202,13 @@ impl EventQueue {
         });
     }
 
-    fn finish_with(&mut self, key: OpKey, result: Result<(), OpError>, add: impl FnOnce(&mut Completion)) {
+    /// The same, with what `add` adds to the completion.
+    pub(crate) fn finish_with(
+        &mut self,
+        key: OpKey,
+        result: Result<(), OpError>,
+        add: impl FnOnce(&mut Completion),
+    ) {
         if self.is_waiting_for_memory(key, result) {
             return;
         }
@@ -241,6 +245,11 @@ impl EventQueue {
         }
         match request {
             Request::Accept { listener } => self.listeners.forget(*listener, key),
+            Request::RecvMany { share, held, .. } => self.groups.leave(share, held.is_some()),
+            Request::RecvFromMany { socket, share } => {
+                self.groups.leave(share, false);
+                self.udp.forget(*socket, key);
+            }
             Request::RecvFrom { socket, .. } | Request::SendTo { socket, .. } => {
                 self.udp.forget(*socket, key)
             }
@@ -257,13 +266,27 @@ impl EventQueue {
     }
 }
 
+/// Moves what the stack has into one buffer.
+pub(crate) fn fill(stack: &mut Stack, socket: SocketId, buffer: &mut [u8], filled: &mut usize) -> Filled {
+    while *filled < buffer.len() {
+        match stack.recv(socket, &mut buffer[*filled..]) {
+            Ok(0) => return Filled::Dry,
+            Ok(bytes) => *filled += bytes,
+            Err(RecvError::Finished) => return Filled::Eof,
+            Err(_) => return Filled::Broken,
+        }
+    }
+    Filled::Full
+}
+
 /// What a completion says of a request that ended, well or not.
 fn kind_and_bytes(request: &Request, well: bool) -> (Kind, u64) {
     match request {
         Request::Connect { .. } => (Kind::Connect, 0),
         Request::Accept { .. } => (Kind::Accept, 0),
-        Request::Recv { filled, .. } => (Kind::Recv, *filled as u64),
+        Request::Recv { filled, .. } | Request::RecvMany { filled, .. } => (Kind::Recv, *filled as u64),
         Request::RecvFrom { filled, .. } => (Kind::RecvFrom, *filled as u64),
+        Request::RecvFromMany { .. } => (Kind::RecvFrom, 0),
         Request::SendTo { sent, .. } => (Kind::SendTo, *sent as u64),
         Request::Send { sending, .. } => (Kind::Send, sending.accepted()),
         Request::Shutdown { .. } => (Kind::Shutdown, 0),

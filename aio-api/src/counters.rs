@@ -19,6 +19,9 @@ pub struct QueueCounters {
     pub completed: u64,
     /// Submissions refused because the queue was full.
     pub refused_full: u64,
+    /// Times that a multishot receive found bytes or datagrams waiting, and its group without a buffer for it: if it
+    /// grows, provide more buffers, or sooner.
+    pub empty_group_waits: u64,
     /// Packets that the card's ring did not take at once and that waited for the next turn.
     pub tx_deferred: u64,
 }

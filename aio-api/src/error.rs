@@ -78,9 +78,9 @@ pub enum RecvNowError {
 /// Why a submission was refused. Nothing was submitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitReason {
-    /// As many operations as completions can be guaranteed for.
+    /// As many operations and provided buffers as completions can be guaranteed for.
     #[error(
-        "{limit} operations are outstanding or not yet collected: collect completions first, or build the queue with more entries"
+        "{limit} operations are outstanding or not yet collected, provided buffers included: collect completions first, or build the queue with more entries"
     )]
     QueueFull {
         /// [`Builder::completion_entries`](crate::Builder::completion_entries).
@@ -116,6 +116,12 @@ pub enum SubmitReason {
     /// The sending side was shut down.
     #[error("the socket's sending side is shut down")]
     ShutDown,
+    /// The group of buffers is not one of this queue's, or removed.
+    #[error("no such group of buffers: it is removed, or of another queue")]
+    NoGroup,
+    /// A receive into buffers of a group hands out whole buffers.
+    #[error("a multishot receive hands out whole buffers: it cannot be incremental")]
+    Incremental,
     /// The listener is not one of this queue's, or closed.
     #[error("no such listener: it is closed, or of another queue")]
     NoListener,

@@ -32,6 +32,14 @@
 //! # }
 //! ```
 //!
+//! # Ways to receive
+//!
+//! - [`recv`](EventQueue::recv) into a buffer that is posted before bytes arrive; several may be posted.
+//! - The same, [incremental](RecvOptions::incremental): one large buffer comes back part by part.
+//! - [`recv_multishot`](EventQueue::recv_multishot) and [`recv_from_multishot`](EventQueue::recv_from_multishot): one
+//!   submission receives until the end, into buffers of a [group](EventQueue::buffer_group) that many sockets share and
+//!   that are taken only when bytes are there.
+//!
 //! # Rules
 //!
 //! 1. Every submitted operation ends in **exactly one** terminal completion, also when it is
@@ -49,8 +57,8 @@
 //!
 //! # Rooms
 //!
-//! `open` turns a name into a card, `builder` a card into a queue; `queue` is the queue, `submit`,
-//! `listen`, `udp`, `names` and `watch` its calls; `turn` carries frames and
+//! `open` turns a name into a card, `builder` a card into a queue; `queue` is the queue, `submit`, `receiving`,
+//! `group`, `multishot`, `listen`, `udp`, `names` and `watch` its calls; `turn` carries frames and
 //! packets from room to room; `pace` waits for bursts; `op` and `socket` remember what was asked;
 //! `complete` fills buffers and ends operations; `cancel`, `timer` and `wait` do what they say.
 #![forbid(unsafe_code)]
@@ -61,7 +69,9 @@ mod complete;
 mod completion;
 mod counters;
 mod error;
+mod group;
 mod listen;
+mod multishot;
 mod names;
 mod op;
 mod open;
@@ -87,6 +97,7 @@ pub use error::{
     BindError, BufferError, BuildError, GroupError, ListenError, OpError, RecvNowError, SocketError,
     SubmitError, SubmitReason, WaitError,
 };
+pub use group::BufferGroupId;
 pub use naio_dma::Buffer;
 pub use naio_nic::{Caps, Link, Mac};
 pub use naio_stack::{

@@ -1,5 +1,6 @@
 //! The operations in flight: a table of bounded size, with keys that do not outlive their entry.
 
+use crate::group::Share;
 use crate::outgoing::Outgoing;
 use crate::receiving::RecvOptions;
 use crate::sending::Sending;
@@ -45,10 +46,22 @@ pub(crate) enum Request {
         options: RecvOptions,
         filled: usize,
     },
+    /// Into buffers of a group; the one that is being filled, if it has bytes, is held.
+    RecvMany {
+        socket: SocketId,
+        share: Share,
+        options: RecvOptions,
+        held: Option<Buffer>,
+        filled: usize,
+    },
     RecvFrom {
         socket: UdpId,
         buffer: Buffer,
         filled: usize,
+    },
+    RecvFromMany {
+        socket: UdpId,
+        share: Share,
     },
     SendTo {
         socket: UdpId,
@@ -93,8 +106,16 @@ impl Request {
         match self {
             Request::Recv { options, .. } => options.is_incremental(),
             Request::Timeout { period, .. } => period.is_some(),
-            Request::WatchLink { .. } | Request::WatchAddress { .. } => true,
+            Request::RecvFromMany { .. } | Request::WatchLink { .. } | Request::WatchAddress { .. } => true,
             _ => false,
+        }
+    }
+
+    /// Its share in a group of buffers.
+    pub(crate) fn share(&self) -> Option<&Share> {
+        match self {
+            Request::RecvMany { share, .. } | Request::RecvFromMany { share, .. } => Some(share),
+            _ => None,
         }
     }
 
@@ -107,11 +128,13 @@ impl Request {
         match self {
             Request::Connect { socket }
             | Request::Recv { socket, .. }
+            | Request::RecvMany { socket, .. }
             | Request::Send { socket, .. }
             | Request::Shutdown { socket, .. }
             | Request::Close { socket, .. } => Some(*socket),
             Request::Accept { .. }
             | Request::RecvFrom { .. }
+            | Request::RecvFromMany { .. }
             | Request::SendTo { .. }
             | Request::Timeout { .. }
             | Request::Resolve
@@ -135,6 +158,7 @@ impl Op {
             Request::Recv { buffer, .. }
             | Request::RecvFrom { buffer, .. }
             | Request::SendTo { buffer, .. } => (Some(buffer), Vec::new()),
+            Request::RecvMany { held, .. } => (held, Vec::new()),
             Request::Send { outgoing, .. } => outgoing.into_buffers(),
             _ => (None, Vec::new()),
         }

@@ -6,6 +6,7 @@
 use crate::completion::Completion;
 use crate::counters::{Counters, QueueCounters};
 use crate::error::{BufferError, SocketError};
+use crate::group::Groups;
 use crate::listen::Listeners;
 use crate::names::Names;
 use crate::op::{OpKey, OpTable};
@@ -34,6 +35,7 @@ pub struct EventQueue {
     pub(crate) domain: Domain,
     pub(crate) windows: Windows<SocketId>,
     pub(crate) ops: OpTable,
+    pub(crate) groups: Groups,
     pub(crate) sockets: SocketTable,
     pub(crate) sockets_max: usize,
     pub(crate) listeners: Listeners,

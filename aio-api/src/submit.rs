@@ -264,12 +264,17 @@ impl EventQueue {
             return Err(SubmitReason::CardGone);
         }
         let limit = self.ops.limit();
-        if self.ops.places() + self.completed.len() + places > limit {
+        if self.places_used() + places > limit {
             self.counters.refused_full += 1;
             log::debug!("refused: {limit} operations are outstanding or uncollected");
             return Err(SubmitReason::QueueFull { limit });
         }
         Ok(())
+    }
+
+    /// Places in the queue that are taken, or kept for what may come.
+    pub(crate) fn places_used(&self) -> usize {
+        self.ops.places() + self.groups.places() + self.completed.len()
     }
 
     /// Whether `socket` takes one more operation that needs so many places.

@@ -183,7 +183,11 @@ impl EventQueue {
         let census = self.stack.census();
         // A card that is gone gives nothing back, and refers to nothing.
         let lent = census.stretches == 0 || self.ops.outstanding() > 0 || self.nic.is_none();
-        pages && lent && census.keys == census.bound_flows && census.timers <= census.flows
+        pages
+            && lent
+            && self.groups_are_whole()
+            && census.keys == census.bound_flows
+            && census.timers <= census.flows
     }
 }
 

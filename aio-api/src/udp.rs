@@ -33,13 +33,19 @@ pub(crate) struct UdpTable {
 
 impl UdpTable {
     /// Puts the socket on the list of those to look at.
-    fn touch(&mut self, socket: UdpId) {
+    pub(crate) fn touch(&mut self, socket: UdpId) {
         if let Some(ops) = self.sockets.get_mut(&socket)
             && !ops.dirty
         {
             ops.dirty = true;
             self.dirty.push(socket);
         }
+    }
+
+    /// Whether any is to be looked at for something other than a datagram that waits for room.
+    pub(crate) fn is_dirty(&self) -> bool {
+        let is_receiving = |ops: &UdpOps| ops.send.is_empty();
+        self.dirty.iter().any(|socket| self.sockets.get(socket).is_some_and(is_receiving))
     }
 
     /// Moves the list of sockets to look at into `list`.
@@ -50,6 +56,14 @@ impl UdpTable {
             }
         }
         list.append(&mut self.dirty);
+    }
+
+    /// A receive waits for datagrams of the socket.
+    pub(crate) fn wait_for_datagrams(&mut self, socket: UdpId, key: OpKey) {
+        if let Some(ops) = self.sockets.get_mut(&socket) {
+            ops.recv.push_back(key);
+        }
+        self.touch(socket);
     }
 
     pub(crate) fn forget(&mut self, socket: UdpId, key: OpKey) {
@@ -95,15 +109,12 @@ impl EventQueue {
     /// # Errors
     /// [`SubmitError`], with the buffer in it.
     pub fn recv_from(&mut self, socket: UdpId, buffer: Buffer, user_data: u64) -> Result<OpKey, SubmitError> {
-        let reason = self.admit_udp(socket).err();
+        let reason = self.admit_udp(socket, 1).err();
         if let Some(reason) = reason.or(buffer.is_empty().then_some(SubmitReason::Range)) {
             return Err(SubmitError { reason, buffer: Some(buffer), buffers: Vec::new() });
         }
         let key = self.insert(user_data, Request::RecvFrom { socket, buffer, filled: 0 })?;
-        if let Some(ops) = self.udp.sockets.get_mut(&socket) {
-            ops.recv.push_back(key);
-        }
-        self.udp.touch(socket);
+        self.udp.wait_for_datagrams(socket, key);
         Ok(key)
     }
 
@@ -130,7 +141,7 @@ impl EventQueue {
         to: SocketAddr,
         user_data: u64,
     ) -> Result<OpKey, SubmitError> {
-        let reason = self.admit_udp(socket).err();
+        let reason = self.admit_udp(socket, 1).err();
         let fits = range.start <= range.end && range.end <= buffer.len();
         if let Some(reason) = reason.or((!fits).then_some(SubmitReason::Range)) {
             return Err(SubmitError { reason, buffer: Some(buffer), buffers: Vec::new() });
@@ -155,11 +166,12 @@ impl EventQueue {
         true
     }
 
-    fn admit_udp(&mut self, socket: UdpId) -> Result<(), SubmitReason> {
+    /// Whether `socket` takes one more operation that needs so many places.
+    pub(crate) fn admit_udp(&mut self, socket: UdpId, places: usize) -> Result<(), SubmitReason> {
         if !self.udp.sockets.contains_key(&socket) {
             return Err(SubmitReason::NoSocket);
         }
-        self.admit(1)
+        self.admit(places)
     }
 
     /// Looks at every UDP socket for which something arrived or was submitted; returns how many.
@@ -201,6 +213,9 @@ impl EventQueue {
 
     fn udp_receives(&mut self, socket: UdpId) {
         while let Some(&key) = self.udp.sockets.get(&socket).and_then(|ops| ops.recv.front()) {
+            if self.takes_from_group(key) {
+                return self.datagrams_many(socket, key);
+            }
             if let Some(error) = self.stack.udp_take_error(socket) {
                 self.finish_from(key, Err(network_error(error.error)), error.to, false);
                 continue;
@@ -222,7 +237,7 @@ fn send_error(error: UdpSendError) -> OpError {
     }
 }
 
-fn network_error(error: NetworkError) -> OpError {
+pub(crate) fn network_error(error: NetworkError) -> OpError {
     match error {
         NetworkError::Refused => OpError::Refused,
         NetworkError::TooBig(_) => OpError::TooLong,

@@ -78,7 +78,7 @@ impl EventQueue {
 
     /// Completions that exist or may come before these are collected.
     fn within_reach(&self) -> usize {
-        self.completed.len() + self.ops.within_reach()
+        self.completed.len() + self.ops.within_reach() + self.groups.within_reach()
     }
 
     /// When [`poll`](EventQueue::poll) next has something to do even if no frame arrives: a time that has passed if
@@ -87,7 +87,7 @@ impl EventQueue {
     /// It may be early, never late; frames that arrive are not foretold.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
-        let has_touched = self.sockets.is_dirty();
+        let has_touched = self.sockets.is_dirty() || self.udp.is_dirty() || self.groups.has_called();
         if has_touched || !self.completed.is_empty() || self.has_packets_waiting() || self.windows.is_busy() {
             return Some(self.now);
         }

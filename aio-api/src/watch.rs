@@ -161,12 +161,17 @@ impl EventQueue {
 
     /// The program has taken a completion that was not the last one: the next may come.
     pub(crate) fn collected(&mut self, done: &Completion) {
-        if !self.ops.collected(done.key) {
+        // A datagram stood in the place of its buffer.
+        let is_datagram = done.kind == Kind::RecvFrom && done.result.is_ok();
+        if is_datagram || !self.ops.collected(done.key) {
             return;
         }
-        if let Some(Request::Recv { socket, .. }) = self.ops.peek(done.key).map(|op| &op.request) {
+        match self.ops.peek(done.key).map(|op| &op.request) {
             // What arrived meanwhile may be enough for the next part.
-            self.sockets.touch(*socket);
+            Some(Request::Recv { socket, .. }) => self.sockets.touch(*socket),
+            // The next error may be told.
+            Some(Request::RecvFromMany { socket, .. }) => self.udp.touch(*socket),
+            _ => {}
         }
     }
 }

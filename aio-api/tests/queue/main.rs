@@ -5,6 +5,7 @@ mod common;
 mod datagrams;
 mod ends;
 mod flood;
+mod groups;
 mod incremental;
 mod naming;
 mod operations;
