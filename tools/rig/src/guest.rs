@@ -16,12 +16,13 @@ const PASSWD: &str = "root::0:0:root:/root:/bin/sh\nuser::1000:1000:user:/tmp:/b
 const GROUP: &str = "root:x:0:\nuser:x:1000:\n";
 
 /// naio's programs.
-const PROGRAMS: [&str; 11] = [
+const PROGRAMS: [&str; 12] = [
     "naio-recv",
     "naio-send",
     "naio-sendfile",
     "naio-echo",
     "naio-exercise",
+    "naio-frames",
     "naio-remote",
     "sync-recv",
     "sync-send",
@@ -45,6 +46,8 @@ pub struct Job {
     pub programs: Vec<&'static str>,
     /// Other programs: name in the guest, file on the host.
     pub others: Vec<(&'static str, PathBuf)>,
+    /// Folders of files, not of folders: name in the guest's root, folder on the host.
+    pub folders: Vec<(&'static str, PathBuf)>,
 }
 
 impl Job {
@@ -57,7 +60,7 @@ impl Job {
             .into_iter()
             .filter_map(|(name, file)| Some((name, parts.programs.find(file)?)))
             .collect();
-        Self { script: script.to_owned(), programs, others }
+        Self { script: script.to_owned(), programs, others, folders: Vec::new() }
     }
 }
 
@@ -94,6 +97,10 @@ pub fn image(parts: &Parts, job: &Job) -> Result<Vec<u8>, GuestError> {
     for (name, path) in &job.others {
         archive.file(&format!("bin/{name}"), 0o755, &read(path)?)?;
     }
+    for (name, folder) in &job.folders {
+        archive.directory(name);
+        add_files(&mut archive, name, folder, 0o755)?;
+    }
     archive.file("job/run.sh", 0o644, job.script.as_bytes())?;
     image.extend(archive.finish());
     Ok(image)
@@ -111,13 +118,18 @@ fn base(parts: &Parts) -> Result<Vec<u8>, GuestError> {
     archive.file("etc/passwd", 0o644, PASSWD.as_bytes())?;
     archive.file("etc/group", 0o644, GROUP.as_bytes())?;
     archive.file("bin/busybox", 0o755, &read(&parts.tools.busybox)?)?;
-    let modules = &parts.kernel.modules;
-    let list = fs::read_dir(modules).map_err(|source| GuestError::Read { path: modules.clone(), source })?;
-    for entry in list.flatten() {
-        let name = entry.file_name();
-        archive.file(&format!("modules/{}", name.to_string_lossy()), 0o644, &read(&entry.path())?)?;
-    }
+    add_files(&mut archive, "modules", &parts.kernel.modules, 0o644)?;
     Ok(archive.finish())
+}
+
+/// Adds every file of a folder.
+fn add_files(archive: &mut Archive, name: &str, folder: &Path, permissions: u32) -> Result<(), GuestError> {
+    let list = fs::read_dir(folder).map_err(|source| GuestError::Read { path: folder.to_owned(), source })?;
+    for entry in list.flatten() {
+        let file = entry.file_name();
+        archive.file(&format!("{name}/{}", file.to_string_lossy()), permissions, &read(&entry.path())?)?;
+    }
+    Ok(())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, GuestError> {

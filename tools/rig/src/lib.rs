@@ -4,7 +4,8 @@
 //! It receives names of programs and a machine to build, and hands on what each step printed and what the counting
 //! plugin counted. Everything it makes lies under `target/rig/`; nothing of it is needed by naio itself. The order
 //! of a run: [`setup`] makes the parts, [`guest`] packs a job, [`topology`] makes the wire, [`qemu`] boots,
-//! [`results`] and [`marks`] read what came out, [`compare`] and [`demo`] print it.
+//! [`results`] and [`marks`] read what came out, [`compare`], [`driver`] and [`demo`]
+//! print it.
 #![forbid(unsafe_code)]
 
 pub mod arm;
@@ -12,6 +13,7 @@ pub mod compare;
 pub mod cpio;
 pub mod deadline;
 pub mod demo;
+pub mod driver;
 pub mod guest;
 pub mod lock;
 pub mod marks;

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use naio_rig::arm::{Arm, Experiment};
 use naio_rig::compare::{self, Plan, Topology};
 use naio_rig::paths::Paths;
-use naio_rig::{demo, lock, setup, shell};
+use naio_rig::{demo, driver, lock, setup, shell};
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -32,7 +32,8 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Compare naio with the kernel's own driver, run by run, in guest instructions per MiB (a TAP needs root).
+    /// Compare naio with the kernel's own driver, run by run, in guest instructions per MiB (a TAP needs root); or its
+    /// driver alone with DPDK's testpmd, in guest instructions per frame.
     Compare(CompareArguments),
     /// Boot a guest with the card bound to vfio-pci and a shell on this terminal.
     Shell,
@@ -46,7 +47,7 @@ enum Verb {
 struct CompareArguments {
     /// What to compare.
     #[arg(value_enum)]
-    experiment: Experiment,
+    experiment: Comparison,
     /// Measured runs of each arm; one hashed run of each comes before.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
     runs: u32,
@@ -62,10 +63,27 @@ struct CompareArguments {
     /// Only these arms of the experiment; all unless told otherwise.
     #[arg(long, value_enum, value_delimiter = ',')]
     arms: Vec<Arm>,
+    /// Frames of a run; the experiment driver only, which takes --runs and --json besides.
+    #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1000..=100_000_000))]
+    frames: u64,
     /// Over which wire; with both, one table each. Unless told otherwise, tap for recv and two-cards for the
     /// others, because what sending costs over a TAP moves by tens of per cent from run to run.
     #[arg(long, value_enum, value_delimiter = ',')]
     topology: Vec<Topology>,
+}
+
+/// What can be compared.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Comparison {
+    /// Pull --size bytes over one connection.
+    Recv,
+    /// Send --size bytes over --sockets connections, from buffers.
+    Send,
+    /// Send --size bytes over --sockets connections, from a file in memory.
+    Sendfile,
+    /// Send and receive --frames raw frames: naio's driver and DPDK's testpmd. Fails if naio's needs more user
+    /// instructions per frame.
+    Driver,
 }
 
 /// A failure as the user sees it: what happened, and what to do.
@@ -131,7 +149,51 @@ fn test(paths: &Paths, arguments: &[String]) -> ExitCode {
 }
 
 fn run_compare(paths: &Paths, arguments: &CompareArguments) -> Result<(), Failure> {
-    let experiment = arguments.experiment;
+    match arguments.experiment {
+        Comparison::Recv => compare_transfers(paths, arguments, Experiment::Recv),
+        Comparison::Send => compare_transfers(paths, arguments, Experiment::Send),
+        Comparison::Sendfile => compare_transfers(paths, arguments, Experiment::Sendfile),
+        Comparison::Driver => compare_drivers(paths, arguments),
+    }
+}
+
+/// naio's driver and DPDK's. Without the other arm nothing is judged.
+fn compare_drivers(paths: &Paths, arguments: &CompareArguments) -> Result<(), Failure> {
+    if !arguments.arms.is_empty() || !arguments.topology.is_empty() {
+        return Err(failure(
+            "the experiment driver has its own arms and wire",
+            "it takes --runs, --frames and --json",
+        ));
+    }
+    let (parts, _lock) = ready(paths)?;
+    let testpmd = setup::testpmd::ensure(paths, &say);
+    if let Ok(testpmd) = &testpmd {
+        say(&format!("testpmd of DPDK {}", testpmd.version));
+    }
+    let plan = driver::Plan { runs: arguments.runs, frames: arguments.frames };
+    let records = driver::run(paths, &parts, testpmd.as_ref().ok(), &plan, &say)
+        .map_err(|e| failure(e, "the guest's logs are below target/rig/run"))?;
+    if let Some(file) = &arguments.json {
+        driver::write_json(&records, file)
+            .map_err(|e| failure(format!("cannot write {}: {e}", file.display()), "check the folder"))?;
+    }
+    print!("{}", driver::table(&records));
+    if let Err(error) = testpmd {
+        println!("skipped: testpmd: {error}");
+    }
+    let missed = driver::verdicts(&records).iter().filter(|verdict| !verdict.holds()).count();
+    if missed > 0 {
+        let what = format!("naio's driver needs more than testpmd in {missed} jobs");
+        return Err(failure(what, "MISSED in the table says which"));
+    }
+    Ok(())
+}
+
+fn compare_transfers(
+    paths: &Paths,
+    arguments: &CompareArguments,
+    experiment: Experiment,
+) -> Result<(), Failure> {
     let mut arms = arguments.arms.clone();
     if arms.is_empty() {
         arms.extend(experiment.arms());

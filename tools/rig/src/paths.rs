@@ -64,6 +64,12 @@ impl Paths {
         self.root.join("naio_count.so")
     }
 
+    /// DPDK's testpmd, as far as it was fetched.
+    #[must_use]
+    pub fn dpdk(&self) -> PathBuf {
+        self.root.join("dpdk")
+    }
+
     /// Logs and images of this process's guests.
     #[must_use]
     pub fn runs(&self) -> PathBuf {

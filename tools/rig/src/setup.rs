@@ -7,6 +7,7 @@ pub mod kernel;
 pub mod packages;
 pub mod plugin;
 pub mod programs;
+pub mod testpmd;
 pub mod vmlinux;
 
 use crate::paths::Paths;

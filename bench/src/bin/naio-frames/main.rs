@@ -1,7 +1,7 @@
 //! The driver alone: frames through `naio-e1000` over VFIO, no stack, no queue, one thread that polls.
 //!
 //! Receives a command line; hands the card to [`transmit`], [`receive`] or [`serve`] and prints what came of it. What
-//! crosses the wire is of no use to anybody: the frames carry an EtherType for experiments (IEEE 802 9.2.4).
+//! crosses the wire is of no use to anybody: datagrams between addresses for benchmarks.
 #![forbid(unsafe_code)]
 
 mod card;
@@ -94,7 +94,7 @@ enum Mode {
 /// How a frame lies in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Shape {
-    /// 42 bytes of headers in the packet, the rest by reference: two descriptors, as naio's stack sends.
+    /// 42 bytes of headers in the packet, the rest by reference: two descriptors, as naio's stack sends. The card completes the UDP checksum.
     Header,
     /// The headers written into the page in front of the rest, all by reference: one descriptor, as testpmd sends.
     Whole,

@@ -5,16 +5,27 @@
 use crate::card::Card;
 use crate::report::{Failure, Report};
 use crate::{Arguments, Shape};
-use naio_nic::{ExtentId, Fragment, TxPacket};
+use naio_dma::DmaSlice;
+use naio_nic::tx::TxProtocol;
+use naio_nic::{ExtentId, Fragment, TxChecksum, TxPacket};
+use naio_sys::checksum::Sum;
 use naio_sys::clock;
 use naio_sys::mark::{RUN_BEGINS, RUN_ENDS, TURN_BEGINS, TURN_WAS_EMPTY, mark};
 
-/// Ethernet, IPv4 and UDP, as far as room goes: what testpmd writes into each frame.
+/// Ethernet, IPv4 and UDP.
 pub(crate) const HEADERS_LEN: usize = 42;
-/// Local Experimental EtherType 1 (IEEE 802 9.2.4): no stack takes it for anything.
-const ETHERTYPE: [u8; 2] = [0x88, 0xb5];
+/// Where the IPv4 header and the UDP header begin.
+const IP_START: u8 = 14;
+const UDP_START: u8 = 34;
 /// QEMU's own prefix and the rig's numbers: the card under test. A card that promises nothing drops it.
 const STATION: [u8; 6] = [0x52, 0x54, 0x00, 0x09, 0x00, 0x02];
+/// Addresses for benchmarks (RFC 2544 C.2.2), and the discard port (RFC 863): what testpmd uses, too.
+const ADDRESSES: [u8; 8] = [198, 18, 0, 1, 198, 18, 0, 2];
+const PORT: [u8; 2] = [0, 9];
+/// Fields of an IPv4 header (RFC 791 3.1): version and length, time to live.
+const IPV4: u8 = 0x45;
+const TTL: u8 = 64;
+const UDP: u8 = 17;
 
 /// What to send.
 #[derive(Clone, Debug)]
@@ -38,12 +49,40 @@ impl Plan {
     }
 }
 
+/// The card completes the UDP checksum, as it does for naio's stack.
+const CHECKSUM: TxChecksum =
+    TxChecksum { protocol: TxProtocol::Udp, ipv4: true, ip_start: IP_START, start: UDP_START };
+
+/// The headers of a datagram that fills a frame of this size.
+fn headers(from: [u8; 6], size: u16) -> [u8; HEADERS_LEN] {
+    let (ip_len, udp_len) = (size - u16::from(IP_START), size - u16::from(UDP_START));
+    let mut headers = [0; HEADERS_LEN];
+    headers[..6].copy_from_slice(&STATION);
+    headers[6..12].copy_from_slice(&from);
+    headers[12..14].copy_from_slice(&[8, 0]);
+    let (ip, udp) = headers[usize::from(IP_START)..].split_at_mut(usize::from(UDP_START - IP_START));
+    ip[0] = IPV4;
+    ip[2..4].copy_from_slice(&ip_len.to_be_bytes());
+    (ip[8], ip[9]) = (TTL, UDP);
+    ip[12..20].copy_from_slice(&ADDRESSES);
+    let sum = Sum::ZERO.bytes(ip).checksum();
+    ip[10..12].copy_from_slice(&sum.to_be_bytes());
+    udp[..2].copy_from_slice(&PORT);
+    udp[2..4].copy_from_slice(&PORT);
+    udp[4..6].copy_from_slice(&udp_len.to_be_bytes());
+    // The pseudo-header's sum, not inverted: the rest is the card's.
+    let seed = Sum::ZERO.bytes(&ADDRESSES).word(UDP.into()).word(udp_len).folded();
+    udp[6..8].copy_from_slice(&seed.to_be_bytes());
+    headers
+}
+
 /// A sender of one kind of frame.
 pub(crate) struct Sender<'a> {
     card: &'a mut Card,
     shape: Shape,
-    size: u16,
     headers: [u8; HEADERS_LEN],
+    /// What is sent of each page.
+    slices: Vec<DmaSlice>,
     /// Pages that the card does not read.
     free: Vec<ExtentId>,
     packets: Vec<TxPacket>,
@@ -51,14 +90,15 @@ pub(crate) struct Sender<'a> {
 
 impl<'a> Sender<'a> {
     pub(crate) fn new(card: &'a mut Card, plan: &Plan) -> Sender<'a> {
-        let mut headers = [0; HEADERS_LEN];
-        headers[..6].copy_from_slice(&STATION);
-        headers[6..12].copy_from_slice(&card.nic.caps().mac.0);
-        headers[12..14].copy_from_slice(&ETHERTYPE);
+        let headers = headers(card.nic.caps().mac.0, plan.size);
         let mut free = Vec::with_capacity(2 * card.pages.len());
         free.extend((0..card.pages.len() as u32).map(ExtentId));
         let packets = Vec::with_capacity(plan.burst);
-        Sender { card, shape: plan.shape, size: plan.size, headers, free, packets }
+        let start = if plan.shape == Shape::Header { HEADERS_LEN } else { 0 };
+        // A page is longer than any frame.
+        let slice = |page| card.pool.slice(page, start..plan.size.into());
+        let slices = card.pages.iter().filter_map(slice).collect();
+        Sender { card, shape: plan.shape, headers, slices, free, packets }
     }
 
     /// Takes back what the card is done with and sends up to `most` frames; returns how many.
@@ -67,8 +107,7 @@ impl<'a> Sender<'a> {
         let room = most.min(self.card.nic.tx_room()).saturating_sub(self.packets.len());
         for _ in 0..room.min(self.free.len()) {
             let Some(extent) = self.free.pop() else { break };
-            let packet = self.packet(extent);
-            self.packets.push(packet);
+            self.push(extent);
         }
         let sent = self.card.nic.post_tx(&mut self.packets);
         self.card.nic.ring();
@@ -81,25 +120,23 @@ impl<'a> Sender<'a> {
         self.packets.is_empty() && self.free.len() == self.card.pages.len()
     }
 
+    /// Describes a frame in the page of this extent. It is made where it will lie: a packet is some hundred bytes.
     #[inline]
-    fn packet(&mut self, extent: ExtentId) -> TxPacket {
-        let Card { pool, pages, .. } = &mut *self.card;
-        let page = &mut pages[extent.0 as usize];
-        let mut packet = TxPacket::default();
-        let start = match self.shape {
+    fn push(&mut self, extent: ExtentId) {
+        self.packets.push(TxPacket::default());
+        let Some(packet) = self.packets.last_mut() else { return };
+        packet.checksum = Some(CHECKSUM);
+        match self.shape {
             Shape::Header => {
-                packet.header.extend(self.headers);
-                HEADERS_LEN
+                // It has room for three times as many.
+                let _ = packet.header.try_extend_from_slice(&self.headers);
             }
             Shape::Whole => {
-                pool.bytes_mut(page)[..HEADERS_LEN].copy_from_slice(&self.headers);
-                0
+                let Card { pool, pages, .. } = &mut *self.card;
+                pool.bytes_mut(&mut pages[extent.0 as usize])[..HEADERS_LEN].copy_from_slice(&self.headers);
             }
-        };
-        if let Some(slice) = pool.slice(page, start..self.size.into()) {
-            packet.fragments.push(Fragment { slice, extent });
         }
-        packet
+        packet.fragments.push(Fragment { slice: self.slices[extent.0 as usize], extent });
     }
 }
 

@@ -219,22 +219,32 @@ pub(crate) fn update() -> Result<(), PackagesError> {
 
 /// Downloads packages and what they depend on (as far as it is not installed), and unpacks them.
 fn unpack(packages: &[&str], paths: &Paths) -> Result<(), PackagesError> {
+    fetch(&with_dependencies(packages)?, &paths.packages(), &paths.unpacked())
+}
+
+/// Names of these packages and of what they depend on, as far as it is not installed.
+pub(crate) fn with_dependencies(packages: &[&str]) -> Result<Vec<String>, PackagesError> {
     let failed = |source| PackagesError::Apt { package: packages.join(" "), source };
     let mut apt = Command::new("apt-get");
     apt.args(["install", "--print-uris", "-qq", "--no-install-recommends"]).args(packages);
     let listing = process::output(&mut apt, APT_LIMIT).map_err(failed)?;
-    let names = packages_of_uris(&String::from_utf8_lossy(&listing));
-    fs::create_dir_all(paths.packages())?;
-    fs::create_dir_all(paths.unpacked())?;
+    Ok(packages_of_uris(&String::from_utf8_lossy(&listing)))
+}
+
+/// Downloads packages into the folder `archives` and unpacks them below `root`.
+pub(crate) fn fetch(names: &[String], archives: &Path, root: &Path) -> Result<(), PackagesError> {
+    let failed = |source| PackagesError::Apt { package: names.join(" "), source };
+    fs::create_dir_all(archives)?;
+    fs::create_dir_all(root)?;
     let mut apt = Command::new("apt-get");
-    apt.current_dir(paths.packages()).arg("download").args(&names);
+    apt.current_dir(archives).arg("download").args(names);
     process::output(&mut apt, APT_LIMIT).map_err(failed)?;
-    for entry in fs::read_dir(paths.packages())? {
+    for entry in fs::read_dir(archives)? {
         let file = entry?.path();
         let name = file.file_name().and_then(|n| n.to_str()).unwrap_or_default();
         if names.iter().any(|n| name.starts_with(&format!("{n}_"))) {
             let mut dpkg = Command::new("dpkg-deb");
-            dpkg.arg("-x").arg(&file).arg(paths.unpacked());
+            dpkg.arg("-x").arg(&file).arg(root);
             process::output(&mut dpkg, APT_LIMIT).map_err(failed)?;
         }
     }
