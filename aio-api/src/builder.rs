@@ -3,6 +3,7 @@
 use crate::counters::QueueCounters;
 use crate::error::BuildError;
 use crate::group::Groups;
+use crate::lent::Home;
 use crate::listen::Listeners;
 use crate::names::Names;
 use crate::op::OpTable;
@@ -259,6 +260,7 @@ impl Builder {
         let windows = Windows::new(&domain, limits);
         Ok(EventQueue {
             caps: nic.caps().clone(),
+            home: Home::new(nic.rx_pool().clone()),
             nic: Some(nic),
             nic_counters: naio_nic::Counters::default(),
             stack,

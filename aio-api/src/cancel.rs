@@ -35,9 +35,11 @@ impl EventQueue {
             Request::Connect { .. }
             | Request::Accept { .. }
             | Request::Recv { .. }
+            | Request::RecvLent { .. }
             | Request::RecvMany { .. }
             | Request::RecvFrom { .. }
             | Request::RecvFromMany { .. }
+            | Request::RecvFromLent { .. }
             | Request::SendTo { .. }
             | Request::Timeout { .. }
             | Request::Resolve

@@ -120,7 +120,7 @@ impl EventQueue {
     /// Moves what the stack has into one buffer; also says whether it is enough to complete.
     fn fill(&mut self, socket: SocketId, key: OpKey) -> Option<(Filled, bool)> {
         let Request::Recv { buffer, options, filled, .. } = &mut self.ops.peek_mut(key)?.request else {
-            return None;
+            return self.fill_lent(socket, key);
         };
         let state = fill(&mut self.stack, socket, buffer, filled);
         Some((state, *filled >= options.min_for(buffer)))
@@ -226,13 +226,14 @@ impl EventQueue {
         let user_data = op.user_data;
         let copied = match &op.request {
             Request::Send { sending, .. } => sending.is_copied(),
-            // Everything else still goes through the stack's own memory.
+            Request::RecvLent { lending, .. } => lending.is_copied(),
+            // A receive once, from the page that the card wrote; a datagram on its way out, too.
             _ => bytes > 0,
         };
-        let (buffer, buffers) = op.into_buffers();
+        let (buffer, buffers, lent) = op.into_memory();
         let flags = Flags { copied, ..Flags::default() };
         let mut done = Completion::new(key, user_data, kind, result);
-        done = Completion { bytes, flags, buffer, buffers, ..done };
+        done = Completion { bytes, flags, buffer, buffers, lent, ..done };
         add(&mut done);
         self.counters.completed += 1;
         self.completed.push_back(done);
@@ -250,9 +251,9 @@ impl EventQueue {
                 self.groups.leave(share, false);
                 self.udp.forget(*socket, key);
             }
-            Request::RecvFrom { socket, .. } | Request::SendTo { socket, .. } => {
-                self.udp.forget(*socket, key)
-            }
+            Request::RecvFrom { socket, .. }
+            | Request::RecvFromLent { socket }
+            | Request::SendTo { socket, .. } => self.udp.forget(*socket, key),
             Request::WatchLink { .. } | Request::WatchAddress { .. } => {
                 self.watchers.retain(|other| *other != key);
             }
@@ -287,6 +288,8 @@ fn kind_and_bytes(request: &Request, well: bool) -> (Kind, u64) {
         Request::Recv { filled, .. } | Request::RecvMany { filled, .. } => (Kind::Recv, *filled as u64),
         Request::RecvFrom { filled, .. } => (Kind::RecvFrom, *filled as u64),
         Request::RecvFromMany { .. } => (Kind::RecvFrom, 0),
+        Request::RecvLent { lending, .. } => (Kind::Recv, lending.bytes() as u64),
+        Request::RecvFromLent { .. } => (Kind::RecvFrom, 0),
         Request::SendTo { sent, .. } => (Kind::SendTo, *sent as u64),
         Request::Send { sending, .. } => (Kind::Send, sending.accepted()),
         Request::Shutdown { .. } => (Kind::Shutdown, 0),

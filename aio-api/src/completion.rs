@@ -1,6 +1,7 @@
 //! What comes out of the queue: one record for every source.
 
 use crate::error::OpError;
+use crate::lent::Lent;
 use crate::op::OpKey;
 use naio_dma::Buffer;
 use naio_nic::Link;
@@ -110,6 +111,8 @@ pub struct Completion {
     pub buffer: Option<Buffer>,
     /// The buffers that moved into a `sendv`, in order.
     pub buffers: Vec<Buffer>,
+    /// The bytes of a `recv_lent` or `recv_from_lent`, to be read where they lie; also with an error, if some had come.
+    pub lent: Option<Lent>,
     /// The socket that an `accept` completed with.
     pub socket: Option<SocketId>,
     /// Who sent the datagram of a `recv_from`, or where one went that an error came back for.
@@ -130,6 +133,7 @@ impl Completion {
             flags: Flags::default(),
             buffer: None,
             buffers: Vec::new(),
+            lent: None,
             socket: None,
             peer: None,
             addresses: Vec::new(),

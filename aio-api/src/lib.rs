@@ -70,6 +70,7 @@ mod completion;
 mod counters;
 mod error;
 mod group;
+mod lent;
 mod listen;
 mod multishot;
 mod names;
@@ -98,6 +99,7 @@ pub use error::{
     SubmitError, SubmitReason, WaitError,
 };
 pub use group::BufferGroupId;
+pub use lent::Lent;
 pub use naio_dma::Buffer;
 pub use naio_nic::{Caps, Link, Mac};
 pub use naio_stack::{

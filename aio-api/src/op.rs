@@ -1,6 +1,7 @@
 //! The operations in flight: a table of bounded size, with keys that do not outlive their entry.
 
 use crate::group::Share;
+use crate::lent::{Lending, Lent};
 use crate::outgoing::Outgoing;
 use crate::receiving::RecvOptions;
 use crate::sending::Sending;
@@ -54,6 +55,10 @@ pub(crate) enum Request {
         held: Option<Buffer>,
         filled: usize,
     },
+    RecvLent {
+        socket: SocketId,
+        lending: Lending,
+    },
     RecvFrom {
         socket: UdpId,
         buffer: Buffer,
@@ -62,6 +67,9 @@ pub(crate) enum Request {
     RecvFromMany {
         socket: UdpId,
         share: Share,
+    },
+    RecvFromLent {
+        socket: UdpId,
     },
     SendTo {
         socket: UdpId,
@@ -129,12 +137,14 @@ impl Request {
             Request::Connect { socket }
             | Request::Recv { socket, .. }
             | Request::RecvMany { socket, .. }
+            | Request::RecvLent { socket, .. }
             | Request::Send { socket, .. }
             | Request::Shutdown { socket, .. }
             | Request::Close { socket, .. } => Some(*socket),
             Request::Accept { .. }
             | Request::RecvFrom { .. }
             | Request::RecvFromMany { .. }
+            | Request::RecvFromLent { .. }
             | Request::SendTo { .. }
             | Request::Timeout { .. }
             | Request::Resolve
@@ -152,6 +162,15 @@ pub(crate) struct Op {
 }
 
 impl Op {
+    /// What it holds for the program: buffers, or bytes that are lent.
+    pub(crate) fn into_memory(self) -> (Option<Buffer>, Vec<Buffer>, Option<Lent>) {
+        if let Request::RecvLent { lending, .. } = self.request {
+            return (None, Vec::new(), Some(lending.into_lent()));
+        }
+        let (buffer, buffers) = self.into_buffers();
+        (buffer, buffers, None)
+    }
+
     /// The buffers that would have moved.
     pub(crate) fn into_buffers(self) -> (Option<Buffer>, Vec<Buffer>) {
         match self.request {

@@ -7,6 +7,7 @@ use crate::completion::Completion;
 use crate::counters::{Counters, QueueCounters};
 use crate::error::{BufferError, SocketError};
 use crate::group::Groups;
+use crate::lent::Home;
 use crate::listen::Listeners;
 use crate::names::Names;
 use crate::op::{OpKey, OpTable};
@@ -21,6 +22,7 @@ use naio_nic::{Caps, Link, Nic};
 use naio_stack::{Census, ConnectionInfo, SocketId, SocketOptions, SocketStatus, Stack, TcpOptions};
 use naio_sys::clock::{Clock, Time};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// The queue: one card, one address, any number of sockets, one place where everything completes.
 ///
@@ -34,6 +36,8 @@ pub struct EventQueue {
     pub(crate) stack: Stack,
     pub(crate) domain: Domain,
     pub(crate) windows: Windows<SocketId>,
+    /// Where lent pages come back to.
+    pub(crate) home: Arc<Home>,
     pub(crate) ops: OpTable,
     pub(crate) groups: Groups,
     pub(crate) sockets: SocketTable,

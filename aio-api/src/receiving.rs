@@ -78,7 +78,11 @@ impl RecvOptions {
     }
 
     pub(crate) fn min_for(self, buffer: &Buffer) -> usize {
-        (self.min as usize).min(buffer.len())
+        self.min_of(buffer.len())
+    }
+
+    pub(crate) fn min_of(self, most: usize) -> usize {
+        (self.min as usize).min(most)
     }
 }
 
@@ -135,7 +139,7 @@ impl EventQueue {
         if may_tell && let Some(part) = buffer.split_to(*filled) {
             let mut done = Completion::new(key, user_data, Kind::Recv, Ok(()));
             done.bytes = std::mem::take(filled) as u64;
-            // Received bytes still go through the stack's own memory.
+            // Once, from the page that the card wrote.
             done.flags.copied = true;
             done.buffer = Some(part);
             self.tell(done);

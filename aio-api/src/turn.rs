@@ -44,6 +44,7 @@ impl EventQueue {
         mark::mark::<{ mark::TURN_BEGINS }>();
         self.now = self.clock.now();
         self.check_health();
+        self.take_home();
         let released = self.reap_tx();
         let frames = self.reap_rx();
         self.ingest();

@@ -221,6 +221,12 @@ impl EventQueue {
                 continue;
             }
             let Some(op) = self.ops.peek_mut(key) else { return };
+            if let Request::RecvFromLent { .. } = op.request {
+                if !self.lend_datagram(socket, key) {
+                    return;
+                }
+                continue;
+            }
             let Request::RecvFrom { buffer, filled, .. } = &mut op.request else { return };
             let Some(datagram) = self.stack.udp_recv(socket, buffer) else { return };
             *filled = datagram.len;

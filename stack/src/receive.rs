@@ -15,8 +15,6 @@ use smoltcp::socket::tcp::State;
 /// A window update is worth a packet once the user has taken this part of the ring since the last
 /// one (RFC 1122 4.2.3.3: no small advances).
 const WINDOW_UPDATE_PART: usize = 8;
-/// Pages that one connection may keep from turn to turn; what it holds beyond is moved into ordinary memory.
-const HELD_MAX: usize = 64;
 
 /// What becomes of a packet's bytes.
 #[must_use]
@@ -140,7 +138,9 @@ impl Stack {
                 self.holders.swap_remove(at);
                 continue;
             };
-            if flow.reassembly.len() > 0 && (self.store.is_low() || flow.reassembly.pages() > HELD_MAX) {
+            if flow.reassembly.len() > 0
+                && (self.store.is_low() || self.store.is_much(flow.reassembly.pages()))
+            {
                 self.counters.pages_copied += flow.reassembly.evacuate(&mut self.store);
             }
             if flow.reassembly.pages() == 0 {

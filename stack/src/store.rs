@@ -141,6 +141,12 @@ impl Store {
         self.held + self.lent > self.out_max
     }
 
+    /// Whether so many pages are more than one connection may keep from turn to turn: half of what all may.
+    #[inline]
+    pub(crate) fn is_much(&self, pages: usize) -> bool {
+        pages * 2 > self.out_max
+    }
+
     pub(crate) fn held(&self) -> usize {
         self.held
     }

@@ -7,6 +7,7 @@ mod ends;
 mod flood;
 mod groups;
 mod incremental;
+mod lending;
 mod naming;
 mod operations;
 mod serving;
