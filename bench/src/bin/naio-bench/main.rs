@@ -6,6 +6,7 @@ mod callgrind;
 mod far;
 mod gates;
 mod origin;
+mod pace;
 mod recv;
 mod segment;
 mod send;
@@ -41,11 +42,24 @@ enum Command {
     ///   $ cargo run --release -p naio-bench -- gates --json
     #[command(verbatim_doc_comment)]
     Gates(gates::Arguments),
+    /// Compare pauses for a burst: what they bring a stream, and what they cost bursts and requests.
+    ///
+    /// The whole receiving path runs in virtual time; full frames arrive at 1 Gb/s, 12.3 microseconds each. Turns begin
+    /// when the queue's own pace would begin them and take what they took on a machine that was measured (or on this
+    /// one: --measure), so that figures repeat. Nothing of schedulers, buses or virtual machines is in them.
+    ///
+    ///   $ cargo run --release -p naio-bench -- pace
+    ///   $ cargo run --release -p naio-bench -- pace --rx-coalesce-us 0,10,30 --burst 44 --json
+    #[command(verbatim_doc_comment)]
+    Pace(pace::Arguments),
 }
 
 fn main() -> ExitCode {
-    let Arguments { command: Command::Gates(arguments) } = Arguments::parse();
-    match gates::run(&arguments, &ALLOCATOR) {
+    let done = match Arguments::parse().command {
+        Command::Gates(arguments) => gates::run(&arguments, &ALLOCATOR),
+        Command::Pace(arguments) => pace::run(&arguments).map(|()| true),
+    };
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -67,7 +81,16 @@ mod tests {
             let words = ["naio-bench"].into_iter().chain(line.split(' '));
             assert!(Arguments::try_parse_from(words).is_ok(), "{line}");
         }
-        for line in ["gates recv-3", "gates --flows 1", "gates --profile --json"] {
+        assert!(
+            Arguments::try_parse_from(["naio-bench", "pace", "--rx-coalesce-us", "0,7", "--json"]).is_ok()
+        );
+        for line in [
+            "pace --burst 0",
+            "pace --rx-coalesce-us 20000",
+            "gates recv-3",
+            "gates --flows 1",
+            "gates --profile --json",
+        ] {
             let words = ["naio-bench"].into_iter().chain(line.split(' '));
             assert!(Arguments::try_parse_from(words).is_err(), "{line}");
         }
