@@ -58,6 +58,9 @@ enum Part {
     /// Receiving into posted buffers, twenty frames a turn.
     #[value(name = "recv-20")]
     Recv20,
+    /// Receiving without copies, twenty frames a turn.
+    #[value(name = "recv-20-lent")]
+    Recv20Lent,
     /// Receiving into posted buffers, one frame a turn.
     #[value(name = "recv-1")]
     Recv1,
@@ -99,6 +102,7 @@ impl Part {
             Part::SendCutByDriver => Play::Send(Cut::Driver),
             Part::SendUncut => Play::Send(Cut::Nobody),
             Part::Recv20 => Play::Receive(plan(20)),
+            Part::Recv20Lent => Play::Receive(Plan { delivery: Delivery::Lent, ..plan(20) }),
             Part::Recv1 => Play::Receive(plan(1)),
             Part::Recv20Unchecked => Play::Receive(Plan { verdict: false, ..plan(20) }),
             Part::Recv20Beside => Play::Receive(beside(20)),

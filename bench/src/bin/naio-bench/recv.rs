@@ -51,6 +51,8 @@ pub(crate) struct Plan {
 pub(crate) enum Delivery {
     /// Into receives that were posted before.
     Posted,
+    /// Where the card put them.
+    Lent,
 }
 
 /// Everything that takes part.
@@ -67,6 +69,8 @@ pub(crate) struct Receiver {
     next: usize,
     pub(crate) received: u64,
     completed: u64,
+    /// Completions whose bytes were copied.
+    copied: u64,
     /// Look at every byte.
     checking: bool,
     wrong: bool,
@@ -105,6 +109,7 @@ impl Receiver {
             next: 0,
             received: 0,
             completed: 0,
+            copied: 0,
             checking: true,
             wrong: false,
         };
@@ -151,6 +156,12 @@ impl Receiver {
         }
         for done in self.completions.drain(..) {
             done.result?;
+        }
+        if self.plan.delivery == Delivery::Lent {
+            for flow in (first..self.sockets.len()).flat_map(|flow| std::iter::repeat_n(flow, buffers)) {
+                self.queue.recv_lent(self.sockets[flow].0, len, RecvOptions::default(), flow as u64)?;
+            }
+            return Ok(());
         }
         let mut memory = self.queue.buffers(count as usize * buffers, len)?.into_iter();
         for flow in first..self.sockets.len() {
@@ -224,6 +235,11 @@ impl Receiver {
         least - clock_us() / 2.0
     }
 
+    /// Completions that say that their bytes were copied.
+    pub(crate) fn copied(&self) -> u64 {
+        self.copied
+    }
+
     /// What crossed the wire, what the queue counted, completions so far.
     pub(crate) fn totals(&mut self) -> (Totals, QueueCounters, u64) {
         (self.origin.totals(), self.queue.counters().queue, self.completed)
@@ -254,14 +270,62 @@ pub(crate) fn turn(receiver: &mut Receiver) {
     receiver.queue.poll(&mut receiver.completions);
     for done in receiver.completions.drain(..) {
         let Some((socket, offset)) = receiver.sockets.get_mut(done.user_data as usize) else { continue };
-        let (Kind::Recv, Some(buffer)) = (done.kind, done.buffer) else { continue };
+        if done.kind != Kind::Recv {
+            continue;
+        }
         if receiver.checking {
-            receiver.wrong |= !is_stream(&buffer[..done.bytes as usize], *offset);
+            receiver.wrong |= !is_right(&done, *offset);
         }
         *offset += done.bytes;
         receiver.received += done.bytes;
         receiver.completed += 1;
+        receiver.copied += u64::from(done.flags.is_copied());
+        let (options, flow) = (RecvOptions::default(), done.user_data);
         // Refused only when the connection is gone; then nothing moves, and that is noticed.
-        let _ = receiver.queue.recv(*socket, buffer, RecvOptions::default(), done.user_data);
+        let _ = match (done.buffer, done.lent) {
+            (Some(buffer), _) => receiver.queue.recv(*socket, buffer, options, flow).is_ok(),
+            // The card has its pages back before there is more to read.
+            (None, lent) => {
+                drop(lent);
+                receiver.queue.recv_lent(*socket, BUFFER_LEN, options, flow).is_ok()
+            }
+        };
+    }
+}
+
+/// Whether a completion has the bytes that were sent.
+fn is_right(done: &Completion, offset: u64) -> bool {
+    if let Some(buffer) = &done.buffer {
+        return is_stream(&buffer[..done.bytes as usize], offset);
+    }
+    let mut at = offset;
+    let parts = done.lent.iter().flat_map(|lent| lent.parts());
+    let right = parts.fold(true, |right, part| {
+        let from = at;
+        at += part.len() as u64;
+        right && is_stream(part, from)
+    });
+    right && at == offset + done.bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sent_arrives_posted_and_lent_on_one_connection_and_on_many() {
+        for delivery in [Delivery::Posted, Delivery::Lent] {
+            for (beside, around) in [(0, false), (20, false), (20, true)] {
+                let plan = Plan { burst: 20, beside, around, verdict: true, delivery };
+                let mut receiver = Receiver::new(plan).expect("a card in software");
+                let (_, before, _) = receiver.totals();
+                assert_eq!(receiver.receive(1 << 20, None).map(drop), Ok(()), "{plan:?}");
+                let (sent, queue, _) = receiver.totals();
+                assert_eq!(sent.bytes, receiver.received, "{plan:?}");
+                let found = (queue.rx_frames - before.rx_frames, queue.rx_turns - before.rx_turns);
+                assert_eq!(found, (sent.segments, sent.segments / 20), "{plan:?}");
+                assert_eq!(receiver.copied() > 0, delivery == Delivery::Posted, "{plan:?}");
+            }
+        }
     }
 }

@@ -74,7 +74,7 @@ impl Yardstick {
     /// Bytes copied on behalf of one of these rooms.
     pub(crate) fn bytes(self, counted: &Counted, rooms: &[&str]) -> f64 {
         let copies = counted.copies.iter().filter(|copy| rooms.contains(&copy.room));
-        copies.map(|copy| self.length(copy.cost as f64, copy.calls as f64)).sum()
+        copies.fold(0.0, |bytes, copy| bytes + self.length(copy.cost as f64, copy.calls as f64))
     }
 
     /// Bytes of so many copies together. Where some are of nothing, as of a ring that does not wrap, the mean call is

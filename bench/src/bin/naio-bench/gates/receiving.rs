@@ -29,6 +29,9 @@ pub(super) struct Crossed {
 pub(super) fn play(plan: Plan, allocator: &Counting) -> io::Result<Crossed> {
     let mut receiver = Receiver::new(plan).map_err(|error| io::Error::other(error.to_string()))?;
     receiver.receive(WARM_UP, None).map_err(io::Error::other)?;
+    if plan.delivery == Delivery::Lent && receiver.copied() > 0 {
+        return Err(io::Error::other("receives were copied: the program holds no page, so they need not be"));
+    }
     yardstick::play();
     let (sent, queue, completed) = receiver.totals();
     let allocations = receiver.receive(MEASURED, Some(allocator)).map_err(io::Error::other)?;
@@ -70,10 +73,9 @@ pub(super) fn gates(name: &str, plan: Plan, crossed: &Crossed, counted: &Counted
     let limit = |limit: f64| decides.then_some(limit);
     let per_mib = limit(if plan.burst < 20 { 1.2e6 } else { 350e3 });
     let mut gates = vec![Gate::new(of("instructions per MiB"), counted.path() as f64 / mib, per_mib)];
-    gates.push(match plan.delivery {
-        Delivery::Posted if decides => Gate::about(of("user bytes copied per byte"), ours, 1.0, 0.01),
-        Delivery::Posted => Gate::shown(of("user bytes copied per byte"), ours),
-    });
+    let copies = if plan.delivery == Delivery::Lent { 0.0 } else { 1.0 };
+    let of_bytes = of("user bytes copied per byte");
+    gates.push(if decides { Gate::about(of_bytes, ours, copies, 0.01) } else { Gate::shown(of_bytes, ours) });
     let allocations = crossed.allocations as f64 / segments;
     gates.push(Gate::new(of("allocations per segment"), allocations, limit(0.0)));
     gates.push(Gate::new(
