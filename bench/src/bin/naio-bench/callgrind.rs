@@ -45,8 +45,8 @@ pub(crate) struct Counted {
     pub(crate) inclusive: BTreeMap<String, u64>,
     /// Instructions of functions alone and with all that they call, by name.
     pub(crate) functions: BTreeMap<String, (u64, u64)>,
-    /// Instructions by source file, of what counts in [`Counted::path`]: inlined code stands where it was written.
-    pub(crate) files: BTreeMap<String, u64>,
+    /// Instructions by source file and line, of what counts in [`Counted::path`]: inlined code stands where it was written.
+    pub(crate) lines: BTreeMap<(String, u32), u64>,
 }
 
 /// Copies that one place of the program asks for.
@@ -150,7 +150,7 @@ struct Call<'a> {
 }
 
 /// The format of callgrind's profiles (valgrind manual, "Callgrind Format Specification"), uncompressed, of which the
-/// first position is the instruction's address.
+/// first position is the instruction's address and the second its line.
 fn parse(profile: &str) -> Counted {
     let mut counted = Counted::default();
     let (mut function, mut callee, mut file) = ("", "", "");
@@ -177,7 +177,8 @@ fn parse(profile: &str) -> Counted {
         } else if line.starts_with(|first: char| first.is_ascii_digit()) {
             let cost = parts(line).unwrap_or(0);
             *executed.entry(&line[..address(line)]).or_default() += cost;
-            counted.note(function, file, cost);
+            let number = line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or(0);
+            counted.note(function, (file, number), cost);
         }
     }
     for call in calls {
@@ -189,12 +190,12 @@ fn parse(profile: &str) -> Counted {
 
 impl Counted {
     /// Instructions of a function's own.
-    fn note(&mut self, function: &str, file: &str, cost: u64) {
+    fn note(&mut self, function: &str, (file, line): (&str, u32), cost: u64) {
         *self.rooms.entry(room(function)).or_default() += cost;
         let of_function = self.functions.entry(function.to_owned()).or_default();
         *of_function = (of_function.0 + cost, of_function.1 + cost);
         if !APART.contains(&room(function)) {
-            *self.files.entry(file.to_owned()).or_default() += cost;
+            *self.lines.entry((file.to_owned(), line)).or_default() += cost;
         }
     }
 
@@ -245,7 +246,8 @@ mod tests {
             "the calls that were executed; four of the others are headers"
         );
         assert_eq!(counted.functions["naio_stack::egress"], (34, 334));
-        assert_eq!((counted.files["egress.rs"], counted.files["inlined.rs"]), (30, 4));
+        let line = |file: &str| counted.lines.get(&(file.to_owned(), 1)).copied();
+        assert_eq!((line("egress.rs"), line("inlined.rs")), (Some(30), Some(4)));
         assert_eq!(counted.path(), 40);
     }
 }

@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
     /// One JSON object per figure instead of a table.
     #[arg(long)]
     json: bool,
-    /// Also print where the instructions of receiving are, by function and by source file.
+    /// Also print where the instructions of receiving are, by function, source file and line.
     #[arg(long, conflicts_with = "json")]
     profile: bool,
     /// Segments that the peer acknowledges at once. 16 is what a Linux receiver that merges a burst does.

@@ -1,13 +1,14 @@
-//! Where the instructions are: receives what callgrind counted, hands on the dearest functions and source files.
+//! Where the instructions are: receives what callgrind counted, hands on the dearest functions, source files and lines.
 
 use crate::callgrind::{Counted, room};
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 /// Rows of each table.
 const ROWS: usize = 40;
 
-/// Prints instructions per segment: functions alone and with what they call, then source files of what counts, inlined
-/// code under the file that it was written in.
+/// Prints instructions per segment: functions alone and with what they call, then source files and lines of what
+/// counts, inlined code under the file that it was written in.
 pub(super) fn print(name: &str, counted: &Counted, segments: f64) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{name}: instructions per segment, by function: alone, with callees")?;
@@ -19,10 +20,18 @@ pub(super) fn print(name: &str, counted: &Counted, segments: f64) -> io::Result<
         writeln!(out, "{alone:>10.1} {with:>10.1}  {:<8} {function}", room(function))?;
     }
     writeln!(out, "{name}: instructions per segment, by source file")?;
-    let mut files: Vec<_> = counted.files.iter().collect();
-    files.sort_by_key(|(_, cost)| std::cmp::Reverse(**cost));
+    let mut files: BTreeMap<&str, u64> = BTreeMap::new();
+    counted.lines.iter().for_each(|((file, _), cost)| *files.entry(tail(file)).or_default() += cost);
+    let mut files: Vec<_> = files.into_iter().collect();
+    files.sort_by_key(|(_, cost)| std::cmp::Reverse(*cost));
     for (file, cost) in files.into_iter().take(ROWS) {
-        writeln!(out, "{:>10.1}  {}", *cost as f64 / segments, tail(file))?;
+        writeln!(out, "{:>10.1}  {file}", cost as f64 / segments)?;
+    }
+    writeln!(out, "{name}: instructions per segment, by source line")?;
+    let mut lines: Vec<_> = counted.lines.iter().collect();
+    lines.sort_by_key(|(_, cost)| std::cmp::Reverse(**cost));
+    for ((file, line), cost) in lines.into_iter().take(ROWS) {
+        writeln!(out, "{:>10.1}  {}:{line}", *cost as f64 / segments, tail(file))?;
     }
     Ok(())
 }
