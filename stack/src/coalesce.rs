@@ -23,7 +23,7 @@ use crate::receive::{Fate, Keep, Then};
 use smoltcp::socket::tcp::State;
 
 /// Longest merged packet: what an IPv4 total length can say (an IPv6 packet may be longer).
-const LEN_MAX: usize = 65_535;
+pub(crate) const LEN_MAX: usize = 65_535;
 /// Runs at a time; another one ends the oldest.
 pub(crate) const RUNS_MAX: usize = 8;
 /// Options of nothing but timestamps, as everybody pads them: NOP, NOP, kind 8, length 10 (RFC 7323 appendix A).
@@ -34,16 +34,18 @@ const TIMESTAMPS_LEN: usize = 12;
 pub(crate) struct Run {
     index: u32,
     /// Headers of the first; of the last one the acknowledgment and the options.
-    headers: [u8; HEADERS_MAX],
-    headers_len: usize,
+    pub(crate) headers: [u8; HEADERS_MAX],
+    pub(crate) headers_len: usize,
     ip_len: usize,
     is_v4: bool,
+    /// Data over IPv4 without options of IP's: what `continuation` knows.
+    pub(crate) is_short: bool,
     /// Number and flags of all together.
-    tcp: Tcp,
+    pub(crate) tcp: Tcp,
     /// The sequence number its successor has.
-    next: u32,
+    pub(crate) next: u32,
     /// Where the offered window ends.
-    edge: u32,
+    pub(crate) edge: u32,
     /// Successors may acknowledge more.
     may_advance: bool,
 }
@@ -56,7 +58,7 @@ fn is_plain(tcp: &Tcp) -> bool {
 
 /// Whether `edge` is at or behind `end`: numbers compare by the sign of their difference (RFC 9293 3.4).
 #[inline(always)]
-fn reaches(edge: u32, end: u32) -> bool {
+pub(crate) fn reaches(edge: u32, end: u32) -> bool {
     edge.wrapping_sub(end) as i32 >= 0
 }
 
@@ -93,6 +95,7 @@ impl Run {
     fn new(index: u32, packet: &Packet<'_>, tcp: &Tcp, edge: u32, state: State) -> Run {
         let ip_len = packet.bytes.len() - packet.payload.len();
         let headers_len = headers_len(packet, tcp);
+        let is_v4 = matches!(packet.ends, Ends::V4 { .. });
         let mut headers = [0; HEADERS_MAX];
         headers[..headers_len].copy_from_slice(&packet.bytes[..headers_len]);
         Run {
@@ -100,7 +103,8 @@ impl Run {
             headers,
             headers_len,
             ip_len,
-            is_v4: matches!(packet.ends, Ends::V4 { .. }),
+            is_v4,
+            is_short: is_v4 && ip_len == ipv4::HEADER_LEN && tcp.payload_len > 0,
             tcp: *tcp,
             next: tcp.seq.wrapping_add(tcp.payload_len),
             edge,
@@ -143,7 +147,7 @@ impl Run {
 
     /// Whether these options say what the first segment's said, whatever the time.
     #[inline(always)]
-    fn has_options(&self, theirs: &[u8]) -> bool {
+    pub(crate) fn has_options(&self, theirs: &[u8]) -> bool {
         let ours = &self.headers[self.ip_len + ipv4::TCP_HEADER_LEN..self.headers_len];
         let are_timestamps =
             |options: &[u8]| options.len() == TIMESTAMPS_LEN && options.starts_with(&TIMESTAMPS);
@@ -153,15 +157,20 @@ impl Run {
     /// Adds a segment that follows.
     #[inline(always)]
     fn add(&mut self, packet: &Packet<'_>, tcp: &Tcp) {
-        let theirs = options(packet, tcp);
-        if !theirs.is_empty() {
-            let start = self.ip_len + ipv4::TCP_HEADER_LEN;
-            self.headers[start..start + theirs.len()].copy_from_slice(theirs);
-        }
-        self.next = self.next.wrapping_add(tcp.payload_len);
-        self.tcp.payload_len += tcp.payload_len;
+        self.extend(options(packet, tcp), tcp.payload_len, tcp.has(PSH));
         self.tcp.ack = tcp.ack;
-        self.tcp.flags |= tcp.flags;
+    }
+
+    /// Adds `len` bytes that come with these options.
+    #[inline(always)]
+    pub(crate) fn extend(&mut self, options: &[u8], len: u32, is_last: bool) {
+        if !options.is_empty() {
+            let start = self.ip_len + ipv4::TCP_HEADER_LEN;
+            self.headers[start..start + options.len()].copy_from_slice(options);
+        }
+        self.next = self.next.wrapping_add(len);
+        self.tcp.payload_len += len;
+        self.tcp.flags |= if is_last { PSH } else { 0 };
     }
 
     /// Puts into the headers what the segments have come to.

@@ -36,15 +36,24 @@ impl Stack {
         let pool = self.store.pool().clone();
         for RxFrame { page, offset, len, checksum } in frames.drain(..) {
             let start = usize::from(offset);
+            // A page is at most 16 KiB long.
+            let base = offset + ether::HEADER_LEN as u16;
             let fate = match pool.bytes(&page).get(start..start + usize::from(len)) {
-                Some(bytes) => self.frame(bytes, checksum == RxChecksum::Good),
+                Some(bytes) => {
+                    let verified = checksum == RxChecksum::Good;
+                    if let Some(keep) = self.continued(bytes, verified) {
+                        let piece = self.store.keep(page, base + keep.start, keep.len);
+                        self.keep(keep, piece);
+                        continue;
+                    }
+                    self.frame(bytes, verified)
+                }
                 None => {
                     self.counters.drop_ether_length += 1;
                     Fate::Spent
                 }
             };
-            // A page is at most 16 KiB long.
-            self.conclude(fate, page, offset + ether::HEADER_LEN as u16);
+            self.conclude(fate, page, base);
         }
         self.flush_all();
         if self.neighbors.take_changed() {

@@ -14,7 +14,7 @@ pub(crate) const TCP_HEADER_LEN: usize = 20;
 /// The control bits in a TCP header.
 pub(crate) const TCP_FLAGS_AT: usize = 13;
 /// More-fragments and the fragment offset (RFC 791 3.1).
-const FRAGMENT_BITS: u16 = 0x3fff;
+pub(crate) const FRAGMENT_BITS: u16 = 0x3fff;
 
 /// Why a packet is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -30,6 +30,7 @@ mod challenge;
 mod coalesce;
 mod config;
 mod contain;
+mod continuation;
 mod cookie;
 mod counters;
 mod datagram;

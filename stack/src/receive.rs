@@ -66,7 +66,7 @@ fn has_reader(flow: &&mut Flow) -> bool {
 
 impl Stack {
     /// Keeps the page of a frame whose packet begins at `base`, or gives it back.
-    #[inline(always)]
+    #[inline(never)]
     pub(crate) fn conclude(&mut self, fate: Fate, page: Page, base: u16) {
         match fate {
             Fate::Spent => self.store.spare(page),
@@ -99,8 +99,8 @@ impl Stack {
         }
     }
 
-    #[inline]
-    fn keep(&mut self, keep: Keep, piece: Piece) {
+    #[inline(always)]
+    pub(crate) fn keep(&mut self, keep: Keep, piece: Piece) {
         let Some(flow) = self.flows.at_mut(keep.index).filter(has_reader) else {
             // The segment itself ended the connection, or nobody will read.
             return self.store.free(piece);
