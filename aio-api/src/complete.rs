@@ -9,7 +9,7 @@ use crate::op::{OpKey, Request};
 use crate::outgoing::Outgoing;
 use crate::queue::EventQueue;
 use naio_nic::Link;
-use naio_stack::{Failure, Phase, RecvError, SocketId, SocketStatus, Stack};
+use naio_stack::{Failure, Phase, RecvError, SocketId, Stack, Standing};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// How far a receive came.
@@ -48,7 +48,7 @@ impl EventQueue {
     }
 
     fn progress(&mut self, socket: SocketId) {
-        let Some(status) = self.stack.status(socket) else {
+        let Some(status) = self.stack.standing(socket) else {
             self.end_all(socket, OpError::Closed);
             return;
         };
@@ -57,17 +57,19 @@ impl EventQueue {
         }
         self.progress_connect(socket, &status);
         self.progress_recv(socket, &status);
-        self.feed_sends(socket, &status);
-        // Feeding changed what is unacknowledged.
-        let Some(status) = self.stack.status(socket) else { return };
-        self.end_acknowledged(socket, &status);
+        if self.sockets.ops(socket).is_some_and(|ops| !ops.send.is_empty()) {
+            self.feed_sends(socket, &status);
+            // Feeding changed what is unacknowledged.
+            let Some(status) = self.stack.standing(socket) else { return };
+            self.end_acknowledged(socket, &status);
+        }
         if let Some(failure) = status.failure {
             self.fail(socket, op_error(failure));
         }
     }
 
     /// A socket that is closed before it was connected is just let go; true if that was the case.
-    fn closes_before_open(&mut self, socket: SocketId, status: &SocketStatus) -> bool {
+    fn closes_before_open(&mut self, socket: SocketId, status: &Standing) -> bool {
         let Some(ops) = self.sockets.ops(socket) else { return true };
         if !ops.closing || (ops.connected && status.phase != Phase::Connecting) {
             return false;
@@ -79,7 +81,7 @@ impl EventQueue {
         true
     }
 
-    fn progress_connect(&mut self, socket: SocketId, status: &SocketStatus) {
+    fn progress_connect(&mut self, socket: SocketId, status: &Standing) {
         let Some(key) = self.sockets.ops(socket).and_then(|ops| ops.connect) else { return };
         if let Some(failure) = status.failure {
             self.finish(key, Err(op_error(failure)));
@@ -89,7 +91,7 @@ impl EventQueue {
     }
 
     /// Fills posted buffers, oldest first.
-    fn progress_recv(&mut self, socket: SocketId, status: &SocketStatus) {
+    fn progress_recv(&mut self, socket: SocketId, status: &Standing) {
         if self.sockets.ops(socket).is_some_and(|ops| ops.closing) {
             self.end_receives(socket, OpError::Closed);
             return;
@@ -127,7 +129,7 @@ impl EventQueue {
     }
 
     /// Nothing can be said about data before the handshake is over.
-    pub(crate) fn waits_for_connection(&mut self, socket: SocketId, status: &SocketStatus) -> bool {
+    pub(crate) fn waits_for_connection(&mut self, socket: SocketId, status: &Standing) -> bool {
         let was_connected = self.sockets.ops(socket).is_some_and(|ops| ops.connected);
         status.failure.is_none() && (!was_connected || status.phase == Phase::Connecting)
     }
@@ -310,7 +312,7 @@ fn is_open(phase: Phase) -> bool {
 }
 
 /// Our FIN is acknowledged. A connection that failed is closed, too, but acknowledges nothing any more.
-pub(crate) fn end_acknowledged(status: &SocketStatus) -> bool {
+pub(crate) fn end_acknowledged(status: &Standing) -> bool {
     status.failure.is_none() && matches!(status.phase, Phase::FinWait2 | Phase::TimeWait | Phase::Closed)
 }
 

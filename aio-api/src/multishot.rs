@@ -11,7 +11,7 @@ use crate::op::{OpKey, Request};
 use crate::queue::EventQueue;
 use crate::receiving::RecvOptions;
 use crate::udp::network_error;
-use naio_stack::{RecvError, SocketId, SocketStatus, UdpId};
+use naio_stack::{RecvError, SocketId, Standing, UdpId};
 
 impl EventQueue {
     /// Receives from a connection until its end, into buffers of `group` that are taken when bytes arrive. Each buffer
@@ -112,7 +112,7 @@ impl EventQueue {
     }
 
     /// Fills buffers of the group for as long as bytes are there; true if the receive has ended.
-    pub(crate) fn receive_many(&mut self, socket: SocketId, key: OpKey, status: &SocketStatus) -> bool {
+    pub(crate) fn receive_many(&mut self, socket: SocketId, key: OpKey, status: &Standing) -> bool {
         loop {
             let Some(op) = self.ops.peek_mut(key) else { return false };
             let user_data = op.user_data;
@@ -152,7 +152,7 @@ impl EventQueue {
     }
 
     /// What a receive without a buffer can still find out: that the stream is over.
-    fn is_at_its_end(&mut self, socket: SocketId, key: OpKey, status: &SocketStatus) -> bool {
+    fn is_at_its_end(&mut self, socket: SocketId, key: OpKey, status: &Standing) -> bool {
         match self.stack.recv(socket, &mut []) {
             Ok(_) => {
                 if self.stack.status(socket).is_some_and(|status| status.readable > 0) {
@@ -165,7 +165,7 @@ impl EventQueue {
         }
     }
 
-    fn end_receive(&mut self, key: OpKey, state: &Filled, status: &SocketStatus) -> bool {
+    fn end_receive(&mut self, key: OpKey, state: &Filled, status: &Standing) -> bool {
         let error = status.failure.map_or(OpError::NotConnected, op_error);
         let is_eof = matches!(state, Filled::Eof);
         let result = if is_eof { Ok(()) } else { Err(error) };

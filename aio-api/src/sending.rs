@@ -10,7 +10,7 @@ use crate::op::{OpKey, Request};
 use crate::outgoing::{FileFault, Outgoing};
 use crate::queue::EventQueue;
 use crate::windows::{FileCursor, Front, Windows};
-use naio_stack::{SendError, SocketId, SocketStatus, Stack};
+use naio_stack::{SendError, SocketId, Stack, Standing};
 
 /// How far one send is.
 #[derive(Debug, Default)]
@@ -78,7 +78,7 @@ enum FedState {
 
 impl EventQueue {
     /// Feeds sends into the stack, in order, as far as it takes them.
-    pub(crate) fn feed_sends(&mut self, socket: SocketId, status: &SocketStatus) {
+    pub(crate) fn feed_sends(&mut self, socket: SocketId, status: &Standing) {
         if self.waits_for_connection(socket, status) {
             return;
         }
@@ -130,7 +130,7 @@ impl EventQueue {
     }
 
     /// Ends sends, shutdowns and closes that the peer has acknowledged, oldest first.
-    pub(crate) fn end_acknowledged(&mut self, socket: SocketId, status: &SocketStatus) {
+    pub(crate) fn end_acknowledged(&mut self, socket: SocketId, status: &Standing) {
         while let Some(ops) = self.sockets.ops(socket) {
             let acknowledged = ops.accepted_bytes.saturating_sub(status.unacknowledged as u64);
             let Some(&key) = ops.send.front() else { return };

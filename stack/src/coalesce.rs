@@ -15,6 +15,7 @@
 
 use crate::Stack;
 use crate::bare::HEADERS_MAX;
+use crate::continuation::Expected;
 use crate::flow::Flow;
 use crate::ipv4::{self, ACK, PSH, Tcp};
 use crate::ipv6;
@@ -38,8 +39,8 @@ pub(crate) struct Run {
     pub(crate) headers_len: usize,
     ip_len: usize,
     is_v4: bool,
-    /// Data over IPv4 without options of IP's: what `continuation` knows.
-    pub(crate) is_short: bool,
+    /// What the headers of its successor look like.
+    pub(crate) expected: Expected,
     /// Number and flags of all together.
     pub(crate) tcp: Tcp,
     /// The sequence number its successor has.
@@ -104,7 +105,11 @@ impl Run {
             headers_len,
             ip_len,
             is_v4,
-            is_short: is_v4 && ip_len == ipv4::HEADER_LEN && tcp.payload_len > 0,
+            expected: if tcp.payload_len > 0 {
+                Expected::after(&headers[..headers_len])
+            } else {
+                Expected::default()
+            },
             tcp: *tcp,
             next: tcp.seq.wrapping_add(tcp.payload_len),
             edge,

@@ -197,7 +197,7 @@ impl Stack {
         };
         // What it sent too much the last time is taken off.
         let quantum = self.config.egress_bytes_per_visit.saturating_sub(flow.overdrawn).max(1);
-        let (to, emitted) = (flow.mac, flow.emitted());
+        let (to, emitted, is_quiet) = (flow.mac, flow.emitted(), flow.is_quiet());
         let (set, source) = flow.parts(mtu);
         let mut port = Port {
             received: None,
@@ -217,6 +217,8 @@ impl Stack {
             && port.outbox.extents.idle() > 0
         {
             done = contained(|| iface.poll_egress(at, &mut port, set))? == PollResult::None;
+            // One acknowledgment says everything; another look would find that out.
+            done |= is_quiet && port.emitted.segments > 0;
         }
         let emitted = port.emitted;
         self.emitted_bytes += emitted.bytes as usize;
@@ -229,6 +231,9 @@ impl Stack {
         let now = self.now;
         let at = instant(now);
         let Some(flow) = self.flows.at(index) else { return };
+        if flow.is_quiet() && flow.is_left_alone() {
+            return self.wheel.set(index, flow.limit);
+        }
         // The same one that it was emitted with: when smoltcp sends depends on the segment size.
         let iface = if is_wide { &mut self.wide } else { &mut self.iface };
         let Some(mut due) = contained(|| iface.poll_at(at, &flow.set).map(time)) else {

@@ -226,6 +226,14 @@ impl Flow {
         self.broken
     }
 
+    /// Whether there is nothing to send, nor ever will be by itself: no data, no FIN, no timer of smoltcp's but that of
+    /// keep-alive.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        let socket = self.socket();
+        matches!(socket.state(), State::Established | State::CloseWait) && socket.send_queue() == 0
+    }
+
     /// Whether the peer's answer to something is missing: data, or our FIN.
     pub(crate) fn is_outstanding(&self) -> bool {
         let socket = self.socket();

@@ -102,7 +102,7 @@ pub use receive::Lending;
 pub use ring::RingLen;
 pub use status::{
     ConnectError, Failure, ListenError, ListenerId, Phase, RecvError, SendError, SocketError, SocketId,
-    SocketOptions, SocketStatus,
+    SocketOptions, SocketStatus, Standing,
 };
 pub use store::Piece;
 

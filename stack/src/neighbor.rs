@@ -58,6 +58,9 @@ struct Entry {
     used: Time,
 }
 
+/// How long the last answer counts without a look at the table, which remembers who was used when.
+const LAST_FOR: Duration = Duration::from_millis(100);
+
 pub(crate) struct Neighbors {
     /// By address, an IPv4 one as IPv6 writes it.
     entries: HashMap<u128, Entry, Key>,
@@ -71,6 +74,8 @@ pub(crate) struct Neighbors {
     next: Time,
     /// Something was learned or has failed since it was last asked.
     changed: bool,
+    /// The last answer, and until when it needs no second look; none after any change.
+    last: Option<(IpAddr, Mac, Time)>,
 }
 
 impl Neighbors {
@@ -84,11 +89,19 @@ impl Neighbors {
             requests: Vec::new(),
             next: Time::FAR_FUTURE,
             changed: false,
+            last: None,
         }
     }
 
     /// Where a packet for the neighbour `address` goes. Asks if need be.
     pub(crate) fn resolve(&mut self, now: Time, address: IpAddr, counters: &mut Counters) -> Resolution {
+        if let Some((last, mac, until)) = self.last
+            && last == address
+            && now < until
+        {
+            return Resolution::Known(mac);
+        }
+        self.last = None;
         let Some(entry) = self.entries.get_mut(&word(address)) else {
             if !self.make_room(counters) {
                 return Resolution::Pending;
@@ -97,7 +110,10 @@ impl Neighbors {
         };
         entry.used = now;
         match entry.state {
-            State::Known { mac, fresh_until } if now < fresh_until => Resolution::Known(mac),
+            State::Known { mac, fresh_until } if now < fresh_until => {
+                self.last = Some((address, mac, fresh_until.min(now.after(LAST_FOR))));
+                Resolution::Known(mac)
+            }
             State::Known { mac, .. } => self.ask(now, address, Some(mac)),
             State::Asking { old: Some(mac), .. } => Resolution::Known(mac),
             State::Asking { old: None, .. } => Resolution::Pending,
@@ -154,6 +170,7 @@ impl Neighbors {
                     // Whoever makes us answer invented addresses decides how often: not above debug.
                     log::debug!("neighbour {} does not answer", address_of(address));
                     self.changed = true;
+                    self.last = None;
                     continue;
                 }
                 *tries += 1;
@@ -189,6 +206,7 @@ impl Neighbors {
 
     /// Somebody answered.
     pub(crate) fn learn_reply(&mut self, now: Time, sender: IpAddr, mac: Mac) -> Answer {
+        self.last = None;
         let fresh_until = now.after(self.fresh);
         let Some(entry) = self.entries.get_mut(&word(sender)) else { return Answer::Unasked };
         match entry.state {
@@ -205,6 +223,7 @@ impl Neighbors {
     /// A request directed at us tells who its sender is. It may fill a gap, never replace what is
     /// fresh, and never push another neighbour out.
     pub(crate) fn learn_request(&mut self, now: Time, sender: IpAddr, mac: Mac, counters: &mut Counters) {
+        self.last = None;
         let fresh_until = now.after(self.fresh);
         let room = self.entries.len() < self.max;
         match self.entries.get_mut(&word(sender)).map(|entry| &mut entry.state) {

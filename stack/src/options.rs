@@ -107,10 +107,19 @@ impl Flow {
         self.socket_mut().set_congestion_control(control);
     }
 
+    /// Whether silence, however long, is all right.
+    #[inline]
+    pub(crate) fn is_left_alone(&self) -> bool {
+        self.options.is_none_or(|options| options.keep_alive.is_none() && options.idle_timeout.is_none())
+    }
+
     /// When the connection is given up if nothing is heard: `user_timeout` is the stack's.
     pub(crate) fn patience(&self, user_timeout: Duration) -> Option<Time> {
         if self.state() == State::Closed {
             // Only a reset is left, and it leaves at once.
+            return None;
+        }
+        if !self.is_outstanding() && self.is_left_alone() {
             return None;
         }
         let options = self.options.unwrap_or_default();

@@ -93,7 +93,7 @@ impl Reassembly {
     pub(crate) fn read(&mut self, store: &mut Store, into: &mut [u8]) -> usize {
         let mut taken = 0;
         while taken < into.len() && self.ready > 0 {
-            let Some(piece) = self.pieces.front_mut() else { break };
+            let Some(mut piece) = self.pieces.pop_front() else { break };
             let bytes = piece.bytes(store.pool());
             let len = bytes.len();
             let count = len.min(into.len() - taken);
@@ -102,10 +102,11 @@ impl Reassembly {
             self.ready -= count;
             if count < len {
                 piece.advance(count);
-            } else if let Some(piece) = self.pieces.pop_front() {
-                self.pages -= usize::from(piece.is_page());
-                store.free(piece);
+                self.pieces.push_front(piece);
+                break;
             }
+            self.pages -= usize::from(piece.is_page());
+            store.free(piece);
         }
         taken
     }
@@ -138,21 +139,20 @@ impl Reassembly {
 
     /// Moves what lies in pages into ordinary memory, so that the card gets them back; says how many.
     pub(crate) fn evacuate(&mut self, store: &mut Store) -> u64 {
-        let mut moved = 0;
-        for _ in 0..self.pieces.len() {
-            let Some(piece) = self.pieces.pop_front() else { break };
-            let Piece::Page { .. } = piece else {
-                self.pieces.push_back(piece);
+        let moved = self.pages as u64;
+        let mut copies: VecDeque<Piece> = VecDeque::with_capacity(self.pieces.len());
+        for piece in self.pieces.drain(..) {
+            if !piece.is_page() {
+                copies.push_back(piece);
                 continue;
-            };
-            moved += 1;
+            }
             let bytes = piece.bytes(store.pool());
-            if !self.pieces.back_mut().is_some_and(|last| last.append(bytes)) {
-                self.pieces.push_back(Piece::copy_of(bytes));
+            if !copies.back_mut().is_some_and(|last| last.append(bytes)) {
+                copies.push_back(Piece::copy_of(bytes));
             }
             store.free(piece);
         }
-        self.pages = 0;
+        (self.pieces, self.pages) = (copies, 0);
         moved
     }
 
@@ -161,5 +161,55 @@ impl Reassembly {
         self.pieces.drain(..).for_each(|piece| store.free(piece));
         self.ahead.clear(store);
         (self.ready, self.undecided, self.undecided_len, self.pages) = (0, 0, 0, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use naio_dma::{Domain, Pool};
+
+    /// A slow reader's pages go back to the card, and the bytes stay in their order.
+    #[test]
+    fn evacuated_bytes_stay_in_order() {
+        for seed in naio_testkit::seeds(1, 500) {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let pool = Pool::new(&Domain::new(), 16, 256).expect("memory");
+            let (mut store, mut reassembly) = (Store::new(pool.clone(), 0), Reassembly::default());
+            let (mut written, mut read) = (Vec::new(), Vec::new());
+            for _ in 0..200 {
+                let len = random.usize(1..200);
+                let bytes: Vec<u8> = (0..len).map(|_| random.u8(..)).collect();
+                match random.u32(0..5) {
+                    0 => reassembly.push(Piece::copy_of(&bytes)),
+                    1 => {
+                        let mut into = vec![0; random.usize(1..600)];
+                        let taken = reassembly.read(&mut store, &mut into);
+                        read.extend_from_slice(&into[..taken]);
+                        continue;
+                    }
+                    2 => {
+                        reassembly.evacuate(&mut store);
+                        assert_eq!((reassembly.pages(), store.held()), (0, 0), "NAIO_SEED={seed}");
+                        continue;
+                    }
+                    _ => {
+                        let mut spare = Vec::new();
+                        store.take_spare(&mut spare);
+                        spare.into_iter().for_each(|page| pool.give(page));
+                        let Some(mut page) = pool.take() else { continue };
+                        pool.bytes_mut(&mut page)[7..7 + len].copy_from_slice(&bytes);
+                        reassembly.push(store.keep(page, 7, len as u16));
+                    }
+                }
+                written.extend_from_slice(&bytes);
+                assert_eq!(reassembly.settle(&mut store, 0, len), Ok(()), "NAIO_SEED={seed}");
+            }
+            let mut rest = vec![0; reassembly.len()];
+            reassembly.read(&mut store, &mut rest);
+            read.extend(rest);
+            assert!(read == written, "NAIO_SEED={seed}");
+            assert_eq!((reassembly.len(), reassembly.pages(), store.held()), (0, 0, 0), "NAIO_SEED={seed}");
+        }
     }
 }

@@ -6,7 +6,9 @@ use crate::extent::Released;
 use crate::flow::{Flow, Owner};
 use crate::secret;
 use crate::slab::Name;
-use crate::status::{ConnectError, Failure, SendError, SocketError, SocketId, SocketOptions, SocketStatus};
+use crate::status::{
+    ConnectError, Failure, SendError, SocketError, SocketId, SocketOptions, SocketStatus, Standing,
+};
 use naio_dma::DmaSlice;
 use naio_sys::clock::Time;
 use smoltcp::socket::tcp::State;
@@ -226,6 +228,15 @@ impl Stack {
     #[must_use]
     pub fn status(&self, socket: SocketId) -> Option<SocketStatus> {
         self.flows.index(socket.0).and_then(|index| self.flows.at(index)).map(Flow::status)
+    }
+
+    /// How it stands with the socket now, `None` for a stale name.
+    #[inline]
+    #[must_use]
+    pub fn standing(&self, socket: SocketId) -> Option<Standing> {
+        let flow = self.flows.at(self.flows.index(socket.0)?)?;
+        let unacknowledged = flow.socket().send_queue();
+        Some(Standing { phase: flow.phase(), unacknowledged, failure: flow.failure })
     }
 
     /// Appends the sockets whose status has changed since they were last named here, each once, in

@@ -112,6 +112,17 @@ pub struct SocketStatus {
     pub remote: Option<SocketAddr>,
 }
 
+/// What decides about the operations of a connection: a part of [`SocketStatus`] that costs little.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Its state.
+    pub phase: Phase,
+    /// Bytes taken by `send` and not yet acknowledged by the peer.
+    pub unacknowledged: usize,
+    /// Why it is closed, if not in order.
+    pub failure: Option<Failure>,
+}
+
 /// A socket cannot be had, or the name is stale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SocketError {
