@@ -248,7 +248,8 @@ impl Builder {
         let tx_pool = Pool::new(&domain, self.tx_pages, tx_page_len)?;
         let sockets_max = self.network.sockets_max;
         let Secret(secret) = self.secret.map_or_else(secret, Ok).map_err(BuildError::Random)?;
-        let mut stack = Stack::new(self.network, nic.caps(), nic.rx_pool().clone(), tx_pool, secret, now)?;
+        let network = Config { rx_coalesce: self.pace.rx_coalesce, ..self.network };
+        let mut stack = Stack::new(network, nic.caps(), nic.rx_pool().clone(), tx_pool, secret, now)?;
         if self.dhcp {
             stack.start_dhcp();
         }

@@ -73,7 +73,7 @@ impl EventQueue {
 
     /// Frames go into the stack, which keeps their pages as long as somebody is to read from them.
     fn ingest(&mut self) {
-        if !self.batches.frames.is_empty() {
+        if !self.batches.frames.is_empty() || self.stack.is_gathering() {
             self.stack.ingest(self.now, &mut self.batches.frames);
         }
     }

@@ -7,7 +7,9 @@
 //! it without a gap and inside the window that was offered, acknowledge as much or more, and say the same about window
 //! and options, but for the time in them. PSH ends a run. The payload stays where it is; a run is headers and a length.
 //!
-//! Each connection of a burst has a run of its own, so that connections may take turns frame by frame.
+//! Each connection of a burst has a run of its own, so that connections may take turns frame by frame. While bursts
+//! follow each other, a run may go on from one to the next for as long as `Config::rx_coalesce`; the first look at the
+//! card that finds nothing ends it.
 //!
 //! Of acknowledgments that follow each other, each for more, only the last is handed on: it says all the others said.
 //! Duplicates, selective ones and changes of the window are never among them, nor any while the congestion window is
@@ -21,6 +23,7 @@ use crate::ipv4::{self, ACK, PSH, Tcp};
 use crate::ipv6;
 use crate::packet::{Ends, Packet};
 use crate::receive::{Fate, Keep, Then};
+use naio_sys::clock::Time;
 use smoltcp::socket::tcp::State;
 
 /// Longest merged packet: what an IPv4 total length can say (an IPv6 packet may be longer).
@@ -31,7 +34,7 @@ pub(crate) const RUNS_MAX: usize = 8;
 const TIMESTAMPS: [u8; 4] = [1, 1, 8, 10];
 const TIMESTAMPS_LEN: usize = 12;
 
-/// Segments that wait for their successors, for the time of one burst of frames.
+/// Segments that wait for their successors.
 pub(crate) struct Run {
     index: u32,
     /// Headers of the first; of the last one the acknowledgment and the options.
@@ -49,6 +52,8 @@ pub(crate) struct Run {
     pub(crate) edge: u32,
     /// Successors may acknowledge more.
     may_advance: bool,
+    /// When its first segment came.
+    begun: Time,
 }
 
 /// Whether a segment is plain data: nothing in it but ACK and perhaps PSH.
@@ -93,7 +98,7 @@ fn may_wait(flow: &Flow, state: State, packet: &Packet<'_>, tcp: &Tcp) -> bool {
 
 impl Run {
     #[inline(always)]
-    fn new(index: u32, packet: &Packet<'_>, tcp: &Tcp, edge: u32, state: State) -> Run {
+    fn new(index: u32, packet: &Packet<'_>, tcp: &Tcp, edge: u32, (state, begun): (State, Time)) -> Run {
         let ip_len = packet.bytes.len() - packet.payload.len();
         let headers_len = headers_len(packet, tcp);
         let is_v4 = matches!(packet.ends, Ends::V4 { .. });
@@ -114,6 +119,7 @@ impl Run {
             next: tcp.seq.wrapping_add(tcp.payload_len),
             edge,
             may_advance: state == State::Established,
+            begun,
         }
     }
 
@@ -235,11 +241,11 @@ impl Stack {
         let Some(flow) = self.flows.at(index) else { return Fate::Spent };
         let state = flow.state();
         if let Some(edge) = may_lead(flow, state, tcp) {
-            self.begin(Run::new(index, packet, tcp, edge, state));
+            self.begin(Run::new(index, packet, tcp, edge, (state, self.now)));
             return Fate::Kept(all_of(index, packet, tcp, Then::Wait));
         }
         if may_wait(flow, state, packet, tcp) {
-            self.begin(Run::new(index, packet, tcp, tcp.seq, state));
+            self.begin(Run::new(index, packet, tcp, tcp.seq, (state, self.now)));
             return Fate::Spent;
         }
         self.segment_alone(index, packet, tcp)
@@ -261,12 +267,24 @@ impl Stack {
         }
     }
 
-    /// Hands on everything that is kept.
+    /// Hands on what should not wait for another burst: everything if none came this time.
     #[inline]
-    pub(crate) fn flush_all(&mut self) {
-        while !self.runs.is_empty() {
-            self.flush_at(0);
+    pub(crate) fn flush_due(&mut self, is_idle: bool) {
+        let mut at = 0;
+        while let Some(run) = self.runs.get(at) {
+            let waits = run.tcp.payload_len > 0 && self.now < run.begun.after(self.config.rx_coalesce);
+            if waits && !is_idle {
+                at += 1;
+            } else {
+                self.flush_at(at);
+            }
         }
+    }
+
+    /// Whether segments wait for others, which [`ingest`](Stack::ingest) ends even if no frame has come.
+    #[must_use]
+    pub fn is_gathering(&self) -> bool {
+        !self.runs.is_empty()
     }
 
     #[inline]

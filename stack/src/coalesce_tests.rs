@@ -3,6 +3,7 @@
 use crate::tests::{Bench, OUR_MAC, Peer, THEIR_MAC};
 use crate::{RingLen, SocketOptions};
 use naio_testkit::Segment;
+use std::time::Duration;
 
 fn frame(segment: &Segment) -> Vec<u8> {
     segment.ethernet(THEIR_MAC.0, OUR_MAC.0)
@@ -161,4 +162,38 @@ fn bursts_and_single_frames_come_to_the_same() {
         assert!(benches[0].stack.counters().rx_tcp_merged > 0, "NAIO_SEED={seed}");
         assert!(totals[0].iter().zip(0..).all(|(&b, n)| b == byte(n)), "NAIO_SEED={seed}");
     }
+}
+
+/// Bursts that follow each other are one, as long as none is empty, PSH is not set, and the time is not over.
+#[test]
+fn a_run_goes_on_from_burst_to_burst_while_there_is_more() {
+    let mut bench = Bench::new(|config| config.rx_coalesce = Duration::from_micros(50));
+    let peer = bench.connected(SocketOptions::default());
+    let burst =
+        |n: u32| [frame(&stretch(&peer, n * 1_000, 500)), frame(&stretch(&peer, n * 1_000 + 500, 500))];
+    bench.feed_burst(&burst(0));
+    assert!(bench.stack.is_gathering());
+    assert_eq!(bench.stack.next_deadline(), Some(bench.now()), "somebody has to look whether there is more");
+    assert_eq!((bench.status(peer.socket).readable, bench.segments().len()), (0, 0));
+    bench.now_us += 49;
+    bench.feed_burst(&burst(1));
+    assert_eq!(bench.status(peer.socket).readable, 0);
+    bench.feed_burst(&[]);
+    let acks = bench.segments();
+    assert_eq!((acks.len(), acks[0].ack), (1, peer.seq.wrapping_add(2_000)), "one for all four");
+    assert_eq!(bench.stack.counters().rx_tcp_merged, 3);
+    // The time is over with the burst that finds it so.
+    bench.feed_burst(&burst(2));
+    bench.now_us += 50;
+    bench.feed_burst(&burst(3));
+    assert_eq!(bench.status(peer.socket).readable, 4_000);
+    // The end of a message waits for nothing, nor does a connection that ends.
+    let mut last = stretch(&peer, 4_000, 10);
+    last.flags.psh = true;
+    bench.feed_burst(&[frame(&last)]);
+    assert_eq!(bench.status(peer.socket).readable, 4_010);
+    bench.feed_burst(&[frame(&stretch(&peer, 4_010, 90))]);
+    bench.feed_burst(&[frame(&peer.segment().seq(peer.seq.wrapping_add(4_100)).fin())]);
+    assert_eq!(drain(&mut bench, &peer), (0..4_100).map(byte).collect::<Vec<_>>());
+    assert!(bench.status(peer.socket).recv_finished && !bench.stack.is_gathering());
 }

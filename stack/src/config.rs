@@ -36,6 +36,10 @@ pub struct Config {
     pub listeners_max: usize,
     /// UDP sockets.
     pub udp_sockets_max: usize,
+    /// How long in-order data may wait for more, as long as each burst of frames is followed by another: what a segment
+    /// costs is paid once for all that have become one. None by default. The end of a message (PSH) and a look at the
+    /// card that finds nothing end the wait at once.
+    pub rx_coalesce: Duration,
     /// Bytes of all connections' streams that came before others that are missing. Beyond that such segments are
     /// dropped, as if the network had lost them; what is in order never is.
     pub rx_ahead_bytes_max: usize,
@@ -114,6 +118,7 @@ impl Config {
             sockets_max: 1024,
             listeners_max: 64,
             udp_sockets_max: 256,
+            rx_coalesce: Duration::ZERO,
             rx_ahead_bytes_max: 64 << 20,
             udp_queue_bytes: 256 << 10,
             udp_packets_max: 256,

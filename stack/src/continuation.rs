@@ -10,8 +10,10 @@ use crate::coalesce::{LEN_MAX, Run, reaches};
 use crate::ether;
 use crate::ipv4::{self, PSH, TCP_HEADER_LEN};
 use crate::packet::{PROTOCOL_TCP, Packet};
-use crate::receive::{Keep, Then};
+use crate::receive::has_reader;
+use naio_nic::{RxChecksum, RxFrame};
 use naio_sys::checksum::Sum;
+use std::vec::Drain;
 
 /// Where the parts of a segment without IP options begin in its frame.
 const IP: usize = ether::HEADER_LEN;
@@ -60,14 +62,19 @@ fn word(headers: &[u8; HEADERS_LEN], at: usize) -> u64 {
 }
 
 impl Run {
-    /// Where the payload of this frame begins in its packet, and how long it is, if the frame continues the run.
+    /// Where the payload of this frame begins in its packet, and how long it is, if the frame is for the station `mac`
+    /// and continues the run.
     #[inline(always)]
-    fn continuation(&self, frame: &[u8]) -> Option<(usize, u32)> {
-        let headers = frame.get(IP..)?.first_chunk::<HEADERS_LEN>()?;
+    fn continuation(&self, frame: &[u8], mac: [u8; 6], checksum: RxChecksum) -> Option<(usize, u32)> {
+        let (link, packet) = frame.split_first_chunk::<IP>()?;
+        let headers = packet.first_chunk::<HEADERS_LEN>()?;
         let total = usize::from(u16::from_be_bytes([headers[2], headers[3]]));
         if !self.expected.matches(headers, self.next, self.tcp.ack)
             || total <= self.headers_len
-            || total > frame.len() - IP
+            || total > packet.len()
+            || link[..6] != mac
+            || link[12..] != ether::TYPE_IPV4.to_be_bytes()
+            || (checksum != RxChecksum::Good && !is_right(frame, total))
         {
             return None;
         }
@@ -82,23 +89,34 @@ impl Run {
 }
 
 impl Stack {
-    /// Adds a frame to the newest run, if it continues that; says what is to be kept.
-    #[inline(always)]
-    pub(crate) fn continued(&mut self, frame: &[u8], verified: bool) -> Option<Keep> {
-        let run = self.runs.last_mut()?;
-        let (start, len) = run.continuation(frame)?;
-        let (is_ours, is_ip) =
-            (frame[..6] == self.outbox.mac.0, frame[12..IP] == ether::TYPE_IPV4.to_be_bytes());
-        if !is_ours || !is_ip || (!verified && !is_right(frame, start + len as usize)) {
-            return None;
+    /// Adds frames to the newest run as long as they continue it. Everything that is the same for all of them is
+    /// looked up once.
+    #[inline]
+    pub(crate) fn follow(&mut self, frames: &mut Drain<'_, RxFrame>) {
+        let Some(run) = self.runs.last_mut() else { return };
+        let Some(flow) = self.flows.at_mut(run.index()).filter(has_reader) else { return };
+        let (mac, mut count, mut is_last) = (self.outbox.mac.0, 0, false);
+        while let Some(frame) = frames.as_slice().first().filter(|_| !is_last) {
+            let start = usize::from(frame.offset);
+            let bytes = self.store.pool().bytes(&frame.page).get(start..start + usize::from(frame.len));
+            let Some((from, len)) = bytes.and_then(|bytes| run.continuation(bytes, mac, frame.checksum))
+            else {
+                break;
+            };
+            let Some(bytes) = bytes else { break };
+            is_last = bytes[TCP + ipv4::TCP_FLAGS_AT] & PSH != 0;
+            run.extend(&bytes[HEADERS..IP + from], len, is_last);
+            let Some(RxFrame { page, offset, .. }) = frames.next() else { break };
+            // A page is at most 16 KiB long.
+            flow.reassembly.push(self.store.keep(page, offset + (IP + from) as u16, len as u16));
+            count += 1;
         }
-        let is_last = frame[TCP + ipv4::TCP_FLAGS_AT] & PSH != 0;
-        run.extend(&frame[HEADERS..IP + start], len, is_last);
-        self.counters.rx_tcp += 1;
-        self.counters.rx_tcp_merged += 1;
-        let then = if is_last { Then::Flush } else { Then::Wait };
-        // A packet is at most 65 535 bytes long.
-        Some(Keep { index: run.index(), start: start as u16, len: len as u16, then })
+        self.counters.rx_tcp += count;
+        self.counters.rx_tcp_merged += count;
+        if is_last {
+            let index = run.index();
+            self.flush(index);
+        }
     }
 }
 

@@ -377,7 +377,7 @@ impl Stack {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
         let waiting = !self.dirty.is_empty() || !self.replies.is_empty() || self.has_posted();
-        if waiting || self.neighbors.has_requests() {
+        if waiting || self.neighbors.has_requests() || self.is_gathering() {
             return Some(self.now);
         }
         let deadlines = [

@@ -26,7 +26,8 @@ use smoltcp::socket::tcp::State;
 impl Stack {
     /// Takes in all frames, oldest first. Their pages are kept as long as somebody is to read from them; all others
     /// are in [`spare`](Stack::spare) from now on. What the frames changed shows in [`ready`](Stack::ready); what
-    /// answers them leaves with the next [`egress`](Stack::egress).
+    /// answers them leaves with the next [`egress`](Stack::egress). Without frames it only ends the wait for more that
+    /// [`Config::rx_coalesce`](crate::Config::rx_coalesce) allows.
     ///
     /// # Panics
     /// If a page is not one of the receive pool that the stack was made with.
@@ -34,28 +35,23 @@ impl Stack {
         self.now = self.now.max(now);
         self.counters.frames += frames.len() as u64;
         let pool = self.store.pool().clone();
-        for RxFrame { page, offset, len, checksum } in frames.drain(..) {
+        let is_idle = frames.is_empty();
+        let mut frames = frames.drain(..);
+        loop {
+            self.follow(&mut frames);
+            let Some(RxFrame { page, offset, len, checksum }) = frames.next() else { break };
             let start = usize::from(offset);
-            // A page is at most 16 KiB long.
-            let base = offset + ether::HEADER_LEN as u16;
             let fate = match pool.bytes(&page).get(start..start + usize::from(len)) {
-                Some(bytes) => {
-                    let verified = checksum == RxChecksum::Good;
-                    if let Some(keep) = self.continued(bytes, verified) {
-                        let piece = self.store.keep(page, base + keep.start, keep.len);
-                        self.keep(keep, piece);
-                        continue;
-                    }
-                    self.frame(bytes, verified)
-                }
+                Some(bytes) => self.frame(bytes, checksum == RxChecksum::Good),
                 None => {
                     self.counters.drop_ether_length += 1;
                     Fate::Spent
                 }
             };
-            self.conclude(fate, page, base);
+            // A page is at most 16 KiB long.
+            self.conclude(fate, page, offset + ether::HEADER_LEN as u16);
         }
-        self.flush_all();
+        self.flush_due(is_idle);
         if self.neighbors.take_changed() {
             self.wake_waiting();
         }

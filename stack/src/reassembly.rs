@@ -39,6 +39,11 @@ impl Reassembly {
         self.ready
     }
 
+    /// Whether smoltcp has decided on everything.
+    pub(crate) fn is_decided(&self) -> bool {
+        self.undecided == 0
+    }
+
     /// The next bytes of the stream, for smoltcp to decide on.
     #[inline]
     pub(crate) fn push(&mut self, piece: Piece) {
@@ -92,21 +97,27 @@ impl Reassembly {
     #[inline]
     pub(crate) fn read(&mut self, store: &mut Store, into: &mut [u8]) -> usize {
         let mut taken = 0;
-        while taken < into.len() && self.ready > 0 {
-            let Some(mut piece) = self.pieces.pop_front() else { break };
-            let bytes = piece.bytes(store.pool());
-            let len = bytes.len();
-            let count = len.min(into.len() - taken);
-            into[taken..taken + count].copy_from_slice(&bytes[..count]);
-            taken += count;
-            self.ready -= count;
-            if count < len {
-                piece.advance(count);
-                self.pieces.push_front(piece);
+        // What is undecided begins with a piece of its own.
+        let (most, mut whole, mut rest) = (self.ready.min(into.len()), 0, 0);
+        for piece in &self.pieces {
+            if taken == most {
                 break;
             }
+            let bytes = piece.bytes(store.pool());
+            let count = bytes.len().min(most - taken);
+            into[taken..taken + count].copy_from_slice(&bytes[..count]);
+            taken += count;
+            (whole, rest) = if count == bytes.len() { (whole + 1, 0) } else { (whole, count) };
+        }
+        self.ready -= taken;
+        for piece in self.pieces.drain(..whole) {
             self.pages -= usize::from(piece.is_page());
             store.free(piece);
+        }
+        if rest > 0
+            && let Some(piece) = self.pieces.front_mut()
+        {
+            piece.advance(rest);
         }
         taken
     }

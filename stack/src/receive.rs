@@ -60,7 +60,7 @@ pub struct Lending {
 
 /// Whether anybody reads the stream, or will once it is accepted: what comes for nobody is not kept.
 #[inline]
-fn has_reader(flow: &&mut Flow) -> bool {
+pub(crate) fn has_reader(flow: &&mut Flow) -> bool {
     flow.owner != Owner::Nobody
 }
 
@@ -129,7 +129,8 @@ impl Stack {
         }
     }
 
-    /// Gives pages back that are kept for readers who do not come, as many as the card may need.
+    /// Gives pages back that are kept for readers who do not come, as many as the card may need. What smoltcp has not
+    /// decided on is no reader's yet.
     pub(crate) fn relieve(&mut self) {
         let mut at = 0;
         while let Some(&index) = self.holders.get(at) {
@@ -138,7 +139,7 @@ impl Stack {
                 self.holders.swap_remove(at);
                 continue;
             };
-            if flow.reassembly.len() > 0
+            if flow.reassembly.is_decided()
                 && (self.store.is_low() || self.store.is_much(flow.reassembly.pages()))
             {
                 self.counters.pages_copied += flow.reassembly.evacuate(&mut self.store);
