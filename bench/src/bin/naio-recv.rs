@@ -4,7 +4,7 @@
 //! last payload byte (and behind the hash, if one was asked for).
 #![forbid(unsafe_code)]
 
-use aio_api::{Buffer, Kind, RecvOptions, RingLen, SocketId, SocketOptions};
+use aio_api::{Buffer, Completion, Kind, RecvOptions, RingLen, SocketId, SocketOptions};
 use clap::Parser;
 use naio_bench::account;
 use naio_bench::cpu::Snapshot;
@@ -55,6 +55,9 @@ struct Arguments {
     /// Receives posted at a time.
     #[arg(long, default_value_t = 8)]
     buffers: usize,
+    /// Do not copy: look at the bytes where the card wrote them.
+    #[arg(long)]
+    lent: bool,
     /// Receive ring of the socket: the largest window. Rounded up to a legal size.
     #[arg(long, default_value_t = Size(1 << 20))]
     ring: Size,
@@ -91,6 +94,7 @@ impl Transfer {
         let mut verifier = arguments.sha256.then(|| Verifier::new(payload));
         let mut progress = Progress::new(arguments.output.progress, payload);
         let mut fills = FillSizes::new(arguments.buffer.0);
+        let lent_len = sending::length("--buffer", arguments.buffer)?;
         let request = self.prepare(arguments)?;
 
         let counters = self.session.queue.counters();
@@ -105,9 +109,8 @@ impl Transfer {
                 if done.kind != Kind::Recv {
                     continue;
                 }
-                let Some(buffer) = done.buffer else { continue };
                 if let Some(verifier) = &mut verifier {
-                    verifier.update(&buffer[..done.bytes as usize]);
+                    look(verifier, &done);
                 }
                 received += done.bytes;
                 fills.record(done.bytes);
@@ -115,7 +118,10 @@ impl Transfer {
                 if done.flags.is_eof() && received < expected {
                     return Err(Failure::EndedEarly { received, expected });
                 }
-                self.post(buffer)?;
+                match done.buffer {
+                    Some(buffer) => self.post(buffer)?,
+                    None => self.ask(lent_len)?,
+                }
             }
             self.session.recycle(list);
         }
@@ -141,8 +147,12 @@ impl Transfer {
         if !(1..=BUFFERS_MAX).contains(&arguments.buffers) {
             return Err(Failure::Usage(format!("--buffers must be 1 to {BUFFERS_MAX}")));
         }
-        for buffer in self.session.queue.buffers(arguments.buffers, len).map_err(Failure::submit)? {
-            self.post(buffer)?;
+        if arguments.lent {
+            (0..arguments.buffers).try_for_each(|_| self.ask(len))?;
+        } else {
+            for buffer in self.session.queue.buffers(arguments.buffers, len).map_err(Failure::submit)? {
+                self.post(buffer)?;
+            }
         }
         let mut request = self.session.queue.buffers(1, REQUEST_LEN).map_err(Failure::submit)?.remove(0);
         let wanted = Request { bytes: arguments.size.0, sha256: arguments.sha256 };
@@ -150,8 +160,22 @@ impl Transfer {
         Ok(request)
     }
 
+    /// Asks for bytes to be lent.
+    fn ask(&mut self, most: usize) -> Result<(), Failure> {
+        let asked = self.session.queue.recv_lent(self.socket, most, RecvOptions::default(), RECEIVE);
+        asked.map(drop).map_err(Failure::submit)
+    }
+
     fn post(&mut self, buffer: Buffer) -> Result<(), Failure> {
         let posted = self.session.queue.recv(self.socket, buffer, RecvOptions::default(), RECEIVE);
         posted.map(drop).map_err(Failure::submit)
     }
+}
+
+/// Hashes what was received, wherever it lies.
+fn look(verifier: &mut Verifier, done: &Completion) {
+    if let Some(buffer) = &done.buffer {
+        verifier.update(&buffer[..done.bytes as usize]);
+    }
+    done.lent.iter().flat_map(|lent| lent.parts()).for_each(|part| verifier.update(part));
 }

@@ -56,7 +56,7 @@ impl Experiment {
     #[must_use]
     pub fn arms(self) -> &'static [Arm] {
         match self {
-            Self::Recv => &[Arm::NaioRecv, Arm::KernelRecv],
+            Self::Recv => &[Arm::NaioRecv, Arm::NaioRecvLent, Arm::KernelRecv],
             Self::Send => &[Arm::NaioSend, Arm::KernelSend, Arm::KernelSendZerocopy],
             Self::Sendfile => &[Arm::NaioSendfile, Arm::KernelSendfile],
         }
@@ -68,6 +68,8 @@ impl Experiment {
 pub enum Arm {
     /// naio: our driver over vfio-pci, smoltcp, the event queue; receives posted ahead.
     NaioRecv,
+    /// The same, but the bytes are lent where the card wrote them.
+    NaioRecvLent,
     /// The kernel: its e1000 driver, its TCP, `recv()`.
     KernelRecv,
     /// naio: sends from buffers, submitted ahead.
@@ -88,6 +90,7 @@ impl Arm {
     pub fn name(self) -> &'static str {
         match self {
             Self::NaioRecv => "naio-recv",
+            Self::NaioRecvLent => "naio-recv-lent",
             Self::KernelRecv => "kernel-recv",
             Self::NaioSend => "naio-send",
             Self::KernelSend => "kernel-send",
@@ -104,6 +107,7 @@ impl Arm {
             Self::KernelRecv => "sync-recv",
             Self::KernelSend | Self::KernelSendZerocopy => "sync-send",
             Self::KernelSendfile => "sync-sendfile",
+            Self::NaioRecvLent => "naio-recv",
             Self::NaioRecv | Self::NaioSend | Self::NaioSendfile => self.name(),
         }
     }
@@ -111,14 +115,14 @@ impl Arm {
     /// Whether it runs over naio; otherwise over the kernel.
     #[must_use]
     pub fn is_naio(self) -> bool {
-        matches!(self, Self::NaioRecv | Self::NaioSend | Self::NaioSendfile)
+        matches!(self, Self::NaioRecv | Self::NaioRecvLent | Self::NaioSend | Self::NaioSendfile)
     }
 
     /// The experiment it belongs to.
     #[must_use]
     pub fn experiment(self) -> Experiment {
         match self {
-            Self::NaioRecv | Self::KernelRecv => Experiment::Recv,
+            Self::NaioRecv | Self::NaioRecvLent | Self::KernelRecv => Experiment::Recv,
             Self::NaioSend | Self::KernelSend | Self::KernelSendZerocopy => Experiment::Send,
             Self::NaioSendfile | Self::KernelSendfile => Experiment::Sendfile,
         }
@@ -147,7 +151,11 @@ impl Arm {
             Experiment::Recv => format!("--remote {REMOTE}"),
             Experiment::Send | Experiment::Sendfile => format!("--remote {SINK} --sockets {sockets}"),
         };
-        let how = if self == Self::KernelSendZerocopy { " --zerocopy" } else { "" };
+        let how = match self {
+            Self::KernelSendZerocopy => " --zerocopy",
+            Self::NaioRecvLent => " --lent",
+            _ => "",
+        };
         format!("{program}{own} {there} --size {mib}MiB --json{hash}{how}")
     }
 }
@@ -181,7 +189,7 @@ mod tests {
         for experiment in [Experiment::Recv, Experiment::Send, Experiment::Sendfile] {
             let arms = experiment.arms();
             assert!(arms.iter().all(|arm| arm.experiment() == experiment));
-            assert!(arms[0].is_naio() && arms[1..].iter().all(|arm| !arm.is_naio()));
+            assert!(arms[0].is_naio() && arms.is_sorted_by_key(|arm| !arm.is_naio()), "ours first");
         }
     }
 

@@ -86,11 +86,14 @@ fn row(out: &mut String, name: &str, r: &Record) {
 
 fn ratios(out: &mut String, records: &[Record], kinds: &[Kind]) {
     let _ = writeln!(out);
-    for kind in kinds.iter().filter(|(arm, _)| !arm.is_naio()) {
+    let ours = kinds.iter().filter(|(arm, _)| arm.is_naio());
+    let pairs = ours.flat_map(|ours| kinds.iter().map(move |theirs| (ours, theirs)));
+    for (ours, theirs) in pairs.filter(|(_, (arm, _))| !arm.is_naio()) {
         // Over a TAP naio runs in one mode only, because the mode means nothing to it.
-        let same_mode = kinds.iter().find(|(arm, mode)| arm.is_naio() && *mode == kind.1);
-        let Some(naio) = same_mode.or_else(|| kinds.iter().find(|(arm, _)| arm.is_naio())) else { return };
-        let (naio, kernel) = (median_of(records, *naio), median_of(records, *kind));
+        if ours.1 != theirs.1 && kinds.contains(&(ours.0, theirs.1)) {
+            continue;
+        }
+        let (naio, kernel) = (median_of(records, *ours), median_of(records, *theirs));
         let _ = writeln!(
             out,
             "{} / {} {:<10}  instructions {:.2}, MB/s {:.2}",
@@ -111,7 +114,7 @@ fn references(
     kinds: &[Kind],
 ) {
     // The figures of the design are those of the kernel's usual arm.
-    let Some(&kernel) = experiment.arms().get(1) else { return };
+    let Some(&kernel) = experiment.arms().iter().find(|arm| !arm.is_naio()) else { return };
     for (mode, reference) in reference(experiment, topology).into_iter().flatten() {
         if kinds.contains(&(kernel, mode)) {
             let here = median_of(records, (kernel, mode)).insn_per_mib();
