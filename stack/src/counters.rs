@@ -132,7 +132,7 @@ pub struct Counters {
     pub drop_tcp_no_ack: u64,
     /// SYNs that came again while their answer was on its way.
     pub drop_tcp_repeated_syn: u64,
-    /// Resets with a number far from the one expected.
+    /// Resets with a number far from the one expected, and those in TIME-WAIT.
     pub drop_tcp_reset: u64,
     /// Segments that may have been invented, and that were asked back about (RFC 5961).
     pub drop_tcp_challenged: u64,

@@ -117,6 +117,7 @@ impl Stack {
             self.recover(index);
         }
         self.watch_slow_start(index);
+        self.release_fin(index);
         self.emit(index, end, out);
     }
 

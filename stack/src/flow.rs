@@ -66,6 +66,8 @@ pub(crate) struct Flow {
     pub(crate) touched: bool,
     /// The peer's FIN has been accepted. Sticky: smoltcp forgets at the end of TIME-WAIT.
     pub(crate) finished: bool,
+    /// Our half is closed, but smoltcp does not know yet.
+    pub(crate) fin_waits: bool,
     pub(crate) failure: Option<Failure>,
     /// What the network last said about it.
     pub(crate) soft: Option<NetworkError>,
@@ -155,6 +157,7 @@ impl Flow {
             waiting: false,
             touched: false,
             finished: false,
+            fin_waits: false,
             failure: None,
             soft: None,
             limit: None,
@@ -325,7 +328,7 @@ impl Flow {
             _ if self.unsent => Ok(0),
             State::SynSent | State::SynReceived => Ok(0),
             // The only states left in which nothing may be sent are those after our FIN.
-            _ if !socket.may_send() => Err(SendError::Shutdown),
+            _ if !self.may_send() => Err(SendError::Shutdown),
             _ => Ok(self.writable()),
         }
     }
@@ -371,6 +374,7 @@ impl Flow {
             State::Established => Phase::Established,
             State::FinWait1 => Phase::FinWait1,
             State::FinWait2 => Phase::FinWait2,
+            State::CloseWait if self.fin_waits => Phase::LastAck,
             State::CloseWait => Phase::CloseWait,
             State::Closing => Phase::Closing,
             State::LastAck => Phase::LastAck,
@@ -380,7 +384,7 @@ impl Flow {
 
     pub(crate) fn status(&self) -> SocketStatus {
         let socket = self.socket();
-        let open = self.bound && socket.may_send();
+        let open = self.bound && self.may_send();
         SocketStatus {
             phase: self.phase(),
             readable: self.reassembly.len(),
@@ -391,6 +395,11 @@ impl Flow {
             local: self.key.map(|key| key.local().into()),
             remote: self.key.map(|key| key.remote().into()),
         }
+    }
+
+    /// Whether our half is open.
+    fn may_send(&self) -> bool {
+        self.socket().may_send() && !self.fin_waits
     }
 
     /// Bytes that the ring has room for and the congestion window does not keep out of it.

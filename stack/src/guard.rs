@@ -29,7 +29,7 @@ pub(crate) enum Verdict {
     NoAck,
     /// The same SYN again: our answer is repeated by its own timer.
     RepeatedSyn,
-    /// (h) A reset that is nowhere near (RFC 5961 3.2).
+    /// (h) A reset that is nowhere near (RFC 5961 3.2), or (p) one in TIME-WAIT.
     Reset,
     /// Somebody may have invented it; whoever really sent it says so again after this answer.
     Challenge,
@@ -84,6 +84,11 @@ fn inspect_flags(flow: &Flow, state: State, tcp: &Tcp) -> Option<Verdict> {
     }
     let next = flow.rcv_nxt()?;
     if tcp.has(RST) {
+        if state == State::TimeWait {
+            // (p) smoltcp takes it: the answer of a peer that is gone to our answer to an old segment of its own. It
+            // would take what is unread away, and the protection from old segments (RFC 1337, fix F1).
+            return Some(Verdict::Reset);
+        }
         // A FIN that was accepted but not acknowledged yet is one number more.
         let is_next = tcp.seq == next || (flow.finished && tcp.seq == next.wrapping_add(1));
         let is_near = tcp.seq.wrapping_sub(next) < flow.rx_len as u32;

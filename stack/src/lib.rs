@@ -11,7 +11,7 @@
 //! gets a `reset`. A sent byte walks `socket` → `stream` (where it lies) → `flow` → `egress` (dirty connections, `timers`, the
 //! next hop from `route` and `neighbor`) → `port` → `emission` (headers from smoltcp, payload by name) → `extent` (who refers
 //! to which memory until the driver gives it back); what is no segment of a connection is made in `outbox`. `slow_start` and
-//! `byte_count` stand in front of smoltcp's congestion control. `recovery` (with `sack`) stands beside both walks and has
+//! `byte_count` stand in front of smoltcp's congestion control, `fin` in front of its LAST-ACK. `recovery` (with `sack`) stands beside both walks and has
 //! lost segments sent again before smoltcp would. `config` holds every limit and
 //! `counters` shows each one that was reached; `secret` and `hash` keep strangers from guessing.
 //!
@@ -42,6 +42,7 @@ mod egress;
 mod emission;
 mod ether;
 mod extent;
+mod fin;
 mod flow;
 mod fragment;
 mod guard;

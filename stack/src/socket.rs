@@ -164,7 +164,7 @@ impl Stack {
     fn send_fin(&mut self, index: u32) {
         let now = self.now;
         if let Some(flow) = self.flows.at_mut(index) {
-            flow.socket_mut().close();
+            flow.close_half();
             flow.outstanding_since.get_or_insert(now);
             self.mark_dirty(index);
         }

@@ -104,6 +104,30 @@ fn the_end_of_time_wait_takes_no_unread_bytes_away() {
     assert_eq!(bench.status(peer.socket).phase, Phase::Closed);
 }
 
+/// RFC 1337: the peer has forgotten the connection, and says so to our answer to an old segment of its own.
+#[test]
+fn a_reset_in_time_wait_takes_no_unread_bytes_away() {
+    let mut bench = Bench::new(|_| {});
+    let mut peer = bench.connected(SocketOptions::default());
+    bench.stack.shutdown(peer.socket).expect("connected");
+    bench.segments();
+    peer.ack = peer.ack.wrapping_add(1);
+    let last = peer.segment().payload(b"unread").fin();
+    bench.feed(&last);
+    bench.segments();
+    peer.seq = peer.seq.wrapping_add(7);
+    bench.feed(&last);
+    assert_eq!(bench.segments().pop().map(|answer| answer.ack), Some(peer.seq));
+    bench.feed(&peer.segment().rst());
+    let status = bench.status(peer.socket);
+    assert_eq!((status.phase, status.failure), (Phase::TimeWait, None));
+    assert_eq!(all(&mut bench, &peer).as_deref(), Ok(&b"unread"[..]));
+    assert_eq!(all(&mut bench, &peer), Err(RecvError::Finished));
+    bench.wait_ms(11_000);
+    let status = bench.status(peer.socket);
+    assert_eq!((status.phase, status.failure), (Phase::Closed, None));
+}
+
 #[test]
 fn a_peer_that_is_gone_does_not_keep_a_closed_connection_in_time_wait() {
     let mut bench = Bench::new(|config| config.neighbor_fresh = std::time::Duration::from_secs(2));
