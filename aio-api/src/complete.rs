@@ -10,6 +10,7 @@ use crate::outgoing::Outgoing;
 use crate::queue::EventQueue;
 use naio_nic::Link;
 use naio_stack::{Failure, Phase, RecvError, SocketId, Stack, Standing};
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// How far a receive came.
@@ -135,12 +136,18 @@ impl EventQueue {
     }
 
     /// The connection has failed: everything that waits for it ends, a close successfully enough to
-    /// let the socket go.
+    /// let the socket go. Bytes that arrived before are received first: what is left of them now waits for a
+    /// buffer of a group, and so do the receives.
     fn fail(&mut self, socket: SocketId, error: OpError) {
-        let closing = self.sockets.ops(socket).is_some_and(|ops| ops.closing);
+        let is_unread = self.stack.status(socket).is_some_and(|status| status.readable > 0);
+        let Some(ops) = self.sockets.ops(socket) else { return };
+        let closing = ops.closing;
+        let waiting = if is_unread && !closing { std::mem::take(&mut ops.recv) } else { VecDeque::new() };
         self.end_all(socket, error);
         if closing {
             self.forget_socket_quietly(socket);
+        } else if let Some(ops) = self.sockets.ops(socket) {
+            ops.recv = waiting;
         }
     }
 

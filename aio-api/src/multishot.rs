@@ -23,7 +23,8 @@ impl EventQueue {
     ///
     /// While the group is empty the receive waits: bytes stay in the stack, the window closes, and the peer waits too
     /// ([`QueueCounters::empty_group_waits`](crate::QueueCounters::empty_group_waits)). It goes on with the next
-    /// [`provide`](EventQueue::provide). Receives submitted behind it wait for its end.
+    /// [`provide`](EventQueue::provide). Receives submitted behind it wait for its end. So does the error of a
+    /// connection that fails meanwhile: what had arrived before is received first.
     ///
     /// # Errors
     /// [`SubmitReason`]; nothing was submitted. Buffers of a group leave whole: [`RecvOptions::incremental`] is refused.

@@ -44,6 +44,32 @@ fn a_shutdown_that_the_peer_answers_with_a_reset_has_not_succeeded() {
 }
 
 #[test]
+fn what_arrived_before_a_reset_is_received_first() {
+    let (mut queue, mut peer) = queue_and_peer();
+    let socket = connected(&mut queue, &mut peer);
+    peer.send(&mut &[7; 250][..]);
+    for _ in 0..8 {
+        peer.pump();
+        queue.poll(&mut Vec::new());
+    }
+    let connection = peer.connection();
+    peer.stack.abort(connection).expect("connected");
+    for _ in 0..8 {
+        peer.pump();
+        queue.poll(&mut Vec::new());
+    }
+    for (buffer, user_data) in queue.buffers(4, 100).expect("memory").into_iter().zip(1..) {
+        queue.recv(socket, buffer, aio_api::RecvOptions::wait_all(), user_data).expect("submitted");
+    }
+    let done = complete(&mut queue, &mut peer, 4);
+    let ends: Vec<_> = done.iter().map(|done| (done.user_data, done.bytes, done.result)).collect();
+    let reset = Err(OpError::Reset);
+    assert_eq!(ends, [(1, 100, Ok(())), (2, 100, Ok(())), (3, 50, reset), (4, 0, reset)]);
+    let bytes = done.iter().flat_map(|done| &done.buffer.as_ref().expect("back")[..done.bytes as usize]);
+    assert!(bytes.eq(&[7; 250]));
+}
+
+#[test]
 fn a_cancelled_shutdown_leaves_the_stream_open() {
     let (mut queue, mut peer) = queue_and_peer();
     let socket = connected(&mut queue, &mut peer);

@@ -199,6 +199,57 @@ fn every_end_is_one_terminal_completion_and_every_buffer_comes_back_once() {
 }
 
 #[test]
+fn what_arrived_before_a_reset_is_received_first_however_empty_the_group_is() {
+    let (mut queue, mut peer) = queue_and_peer();
+    let socket = connected(&mut queue, &mut peer);
+    let group = group(&mut queue, 1, 100);
+    queue.recv_multishot(socket, group, RecvOptions::default(), 1).expect("submitted");
+    let [behind, out] = <[_; 2]>::try_from(queue.buffers(2, 50).expect("memory")).expect("two");
+    queue.recv(socket, behind, RecvOptions::default(), 2).expect("submitted");
+    let data = pattern(250);
+    peer.send(&mut &data[..]);
+    let mut done = settle(&mut queue, &mut peer);
+    assert_eq!(shape(&done), [(1, 100, true)]);
+    let connection = peer.connection();
+    peer.stack.abort(connection).expect("connected");
+    assert!(settle(&mut queue, &mut peer).is_empty(), "150 bytes wait for buffers");
+    // Whoever sends hears of it at once.
+    queue.send(socket, out, 0..50, 3).expect("submitted");
+    let sends = settle(&mut queue, &mut peer);
+    assert_eq!(
+        sends.iter().map(|done| (done.kind, done.result)).collect::<Vec<_>>(),
+        [(Kind::Send, Err(OpError::Reset))]
+    );
+    for buffer in queue.buffers(2, 100).expect("memory") {
+        queue.provide(group, buffer).expect("room");
+        done.extend(settle(&mut queue, &mut peer));
+    }
+    assert_eq!(shape(&done), [(1, 100, true), (1, 100, true), (1, 50, false), (2, 0, false)]);
+    assert_eq!(done[..3].iter().flat_map(bytes).copied().collect::<Vec<_>>(), data);
+    assert!(done[..2].iter().all(|done| done.result.is_ok()));
+    assert!(done[2..].iter().all(|done| done.result == Err(OpError::Reset)), "{done:?}");
+    assert_eq!(queue.outstanding(), 0);
+}
+
+#[test]
+fn a_socket_closed_while_bytes_of_a_reset_connection_wait_for_a_buffer_is_gone() {
+    let (mut queue, mut peer) = queue_and_peer();
+    let socket = connected(&mut queue, &mut peer);
+    let group = group(&mut queue, 0, 0);
+    queue.recv_multishot(socket, group, RecvOptions::default(), 1).expect("submitted");
+    peer.send(&mut &[1; 150][..]);
+    settle(&mut queue, &mut peer);
+    let connection = peer.connection();
+    peer.stack.abort(connection).expect("connected");
+    assert!(settle(&mut queue, &mut peer).is_empty());
+    queue.close(socket, 2).expect("submitted");
+    let done = settle(&mut queue, &mut peer);
+    let ends: Vec<_> = done.iter().map(|done| (done.user_data, done.result)).collect();
+    assert_eq!(ends, [(1, Err(OpError::Closed)), (2, Err(OpError::Reset))]);
+    assert_eq!((queue.outstanding(), queue.census().flows, queue.census().held_pages), (0, 0, 0));
+}
+
+#[test]
 fn the_end_of_the_stream_needs_no_buffer() {
     let (mut queue, mut peer) = queue_and_peer();
     let socket = connected(&mut queue, &mut peer);

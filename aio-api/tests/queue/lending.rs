@@ -148,6 +148,32 @@ fn the_end_of_the_stream_and_a_cancelled_receive_are_told_once() {
 }
 
 #[test]
+fn what_arrived_before_a_reset_is_lent_first() {
+    let (mut queue, mut peer) = queue_and_peer();
+    let socket = connected(&mut queue, &mut peer);
+    let data = pattern(5_000);
+    peer.send(&mut &data[..]);
+    for _ in 0..50 {
+        peer.pump();
+        queue.poll(&mut Vec::new());
+    }
+    let connection = peer.connection();
+    peer.stack.abort(connection).expect("connected");
+    for _ in 0..50 {
+        peer.pump();
+        queue.poll(&mut Vec::new());
+    }
+    queue.recv_lent(socket, 2_000, RecvOptions::wait_all(), 1).expect("submitted");
+    queue.recv_lent(socket, MOST, RecvOptions::wait_all(), 2).expect("submitted");
+    queue.recv_lent(socket, MOST, RecvOptions::default(), 3).expect("submitted");
+    let done = complete(&mut queue, &mut peer, 3);
+    let ends: Vec<_> = done.iter().map(|done| (done.user_data, done.result)).collect();
+    assert_eq!(ends, [(1, Ok(())), (2, Err(OpError::Reset)), (3, Err(OpError::Reset))]);
+    // One that asked for more has what there was.
+    assert_eq!(done.iter().flat_map(|done| lent(done).to_vec()).collect::<Vec<_>>(), data);
+}
+
+#[test]
 fn datagrams_are_lent_in_one_batch_and_those_of_fragments_copied() {
     let (mut queue, mut peer, wire) = joined(64, &WireOptions::default());
     let _ = wire;
