@@ -267,6 +267,14 @@ impl Stack {
         }
     }
 
+    /// Hands on what has waited long enough.
+    #[inline]
+    pub(crate) fn flush_overdue(&mut self) {
+        if !self.runs.is_empty() {
+            self.flush_due(false);
+        }
+    }
+
     /// Hands on what should not wait for another burst: everything if none came this time.
     #[inline]
     pub(crate) fn flush_due(&mut self, is_idle: bool) {

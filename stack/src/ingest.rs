@@ -36,6 +36,7 @@ impl Stack {
         self.counters.frames += frames.len() as u64;
         let pool = self.store.pool().clone();
         let is_idle = frames.is_empty();
+        self.flush_overdue();
         let mut frames = frames.drain(..);
         loop {
             self.follow(&mut frames);

@@ -110,10 +110,7 @@ impl Reassembly {
             (whole, rest) = if count == bytes.len() { (whole + 1, 0) } else { (whole, count) };
         }
         self.ready -= taken;
-        for piece in self.pieces.drain(..whole) {
-            self.pages -= usize::from(piece.is_page());
-            store.free(piece);
-        }
+        self.pages -= store.free_all(self.pieces.drain(..whole));
         if rest > 0
             && let Some(piece) = self.pieces.front_mut()
         {

@@ -177,6 +177,19 @@ impl Store {
         }
     }
 
+    /// The same for several; says how many of them were pages.
+    #[inline]
+    pub(crate) fn free_all(&mut self, pieces: impl Iterator<Item = Piece>) -> usize {
+        let before = self.spare.len();
+        self.spare.extend(pieces.filter_map(|piece| match piece {
+            Piece::Page { page, .. } => Some(page),
+            Piece::Copy { .. } => None,
+        }));
+        let pages = self.spare.len() - before;
+        self.held -= pages;
+        pages
+    }
+
     /// What was kept goes to a user, as a copy if pages are short. Says whether it was copied.
     #[inline]
     pub(crate) fn lend(&mut self, piece: Piece) -> (Piece, bool) {

@@ -20,6 +20,8 @@ use std::process::Command;
 /// Bytes until windows have grown, and bytes that count.
 const WARM_UP: u64 = 8 << 20;
 const MEASURED: u64 = 4 << 20;
+/// Frames that a turn finds where limits are held: as many as were acknowledged at once where the limits come from.
+const FRAMES: u32 = 40;
 const MIB: f64 = 1_048_576.0;
 
 /// How to measure.
@@ -55,22 +57,28 @@ enum Part {
     SendCutByDriver,
     /// Sending, every segment made by smoltcp, as it would be without either. Nothing decides here but the copies.
     SendUncut,
-    /// Receiving into posted buffers, twenty frames a turn.
+    /// Receiving into posted buffers, in bursts of twenty, two of them a turn.
     #[value(name = "recv-20")]
     Recv20,
-    /// Receiving without copies, twenty frames a turn.
+    /// The same with twenty frames a turn: each burst has a turn and an acknowledgment of its own. Nothing decides here.
+    #[value(name = "recv-20-each")]
+    Recv20Each,
+    /// Receiving without copies, in bursts of twenty.
     #[value(name = "recv-20-lent")]
     Recv20Lent,
-    /// Receiving into posted buffers, one frame a turn.
+    /// Receiving into posted buffers, in bursts of one: no frames become one segment.
     #[value(name = "recv-1")]
     Recv1,
-    /// Twenty frames a turn from a card that says nothing of checksums. Nothing decides here.
+    /// The same with one frame a turn. Nothing decides here.
+    #[value(name = "recv-1-each")]
+    Recv1Each,
+    /// Bursts of twenty from a card that says nothing of checksums. Nothing decides here.
     #[value(name = "recv-20-unchecked")]
     Recv20Unchecked,
-    /// Twenty frames a turn on one connection, all others idle.
+    /// Bursts of twenty on one connection, all others idle.
     #[value(name = "recv-20-beside")]
     Recv20Beside,
-    /// One frame a turn on one connection, all others idle.
+    /// Bursts of one on one connection, all others idle.
     #[value(name = "recv-1-beside")]
     Recv1Beside,
     /// Twenty frames a turn, each turn on another connection. Nothing decides here.
@@ -93,17 +101,22 @@ impl Part {
     }
 
     fn play(self, flows: u32) -> Play {
-        let plan =
-            |burst| Plan { burst, beside: 0, around: false, verdict: true, delivery: Delivery::Posted };
+        let plan = |burst| {
+            let delivery = Delivery::Posted;
+            Plan { burst, bursts: FRAMES / burst, beside: 0, around: false, verdict: true, delivery }
+        };
+        let each = |burst| Plan { bursts: 1, ..plan(burst) };
         let beside = |burst| Plan { beside: flows - 1, ..plan(burst) };
-        let around = |burst| Plan { around: true, ..beside(burst) };
+        let around = |burst| Plan { around: true, bursts: 1, ..beside(burst) };
         match self {
             Part::SendCut => Play::Send(Cut::Card),
             Part::SendCutByDriver => Play::Send(Cut::Driver),
             Part::SendUncut => Play::Send(Cut::Nobody),
             Part::Recv20 => Play::Receive(plan(20)),
             Part::Recv20Lent => Play::Receive(Plan { delivery: Delivery::Lent, ..plan(20) }),
+            Part::Recv20Each => Play::Receive(each(20)),
             Part::Recv1 => Play::Receive(plan(1)),
+            Part::Recv1Each => Play::Receive(each(1)),
             Part::Recv20Unchecked => Play::Receive(Plan { verdict: false, ..plan(20) }),
             Part::Recv20Beside => Play::Receive(beside(20)),
             Part::Recv1Beside => Play::Receive(beside(1)),

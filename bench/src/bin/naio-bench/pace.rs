@@ -152,7 +152,7 @@ impl Figures {
 }
 
 fn receiver(burst: u32) -> io::Result<Receiver> {
-    let plan = Plan { burst, beside: 0, around: false, verdict: true, delivery: Delivery::Posted };
+    let plan = Plan { burst, bursts: 1, beside: 0, around: false, verdict: true, delivery: Delivery::Posted };
     Receiver::new(plan).map_err(|error| io::Error::other(error.to_string()))
 }
 

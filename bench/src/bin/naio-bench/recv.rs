@@ -34,8 +34,10 @@ const TURNS_MAX: u32 = 200_000;
 /// What arrives, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
-    /// Frames that a turn finds.
+    /// Frames of a burst: the last one has PSH, so that no more than these become one segment.
     pub(crate) burst: u32,
+    /// Bursts that a turn finds.
+    pub(crate) bursts: u32,
     /// Established connections besides the one that receives.
     pub(crate) beside: u32,
     /// Bursts go round all of them.
@@ -177,7 +179,8 @@ impl Receiver {
         self.clock.fetch_add(TURN_US, Ordering::Relaxed);
         // Acknowledgments first: they open the window.
         self.card.run();
-        let arrived = flow.map_or(0, |flow| self.origin.send(flow, self.plan.burst, true));
+        let sent = |_| flow.map_or(0, |flow| self.origin.send(flow, self.plan.burst, true));
+        let arrived = (0..self.plan.bursts).map(sent).sum();
         self.card.run();
         arrived
     }
@@ -316,7 +319,7 @@ mod tests {
     fn what_is_sent_arrives_posted_and_lent_on_one_connection_and_on_many() {
         for delivery in [Delivery::Posted, Delivery::Lent] {
             for (beside, around) in [(0, false), (20, false), (20, true)] {
-                let plan = Plan { burst: 20, beside, around, verdict: true, delivery };
+                let plan = Plan { burst: 20, bursts: 1, beside, around, verdict: true, delivery };
                 let mut receiver = Receiver::new(plan).expect("a card in software");
                 let (_, before, _) = receiver.totals();
                 assert_eq!(receiver.receive(1 << 20, None).map(drop), Ok(()), "{plan:?}");

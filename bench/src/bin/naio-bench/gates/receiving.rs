@@ -70,7 +70,7 @@ pub(super) fn gates(name: &str, plan: Plan, crossed: &Crossed, counted: &Counted
     // All of `ring`, though it tells the card about acknowledgments as well: their share is small.
     let verbs = ["::reap_rx", "::post_rx", "::ring"].map(|verb| counted.driver_verb(verb) as f64);
     let driver = verbs.iter().sum::<f64>() - counted.with_callees("Doorbell>::ring") as f64;
-    let decides = plan.beside == 0 && plan.verdict;
+    let decides = plan.beside == 0 && plan.verdict && plan.bursts > 1;
     let limit = |limit: f64| decides.then_some(limit);
     let per_mib = limit(if plan.burst < 20 { 1.2e6 } else { 350e3 });
     let mut gates = vec![Gate::new(of("instructions per MiB"), counted.path() as f64 / mib, per_mib)];
@@ -79,7 +79,7 @@ pub(super) fn gates(name: &str, plan: Plan, crossed: &Crossed, counted: &Counted
     gates.push(if decides { Gate::about(of_bytes, ours, copies, 0.01) } else { Gate::shown(of_bytes, ours) });
     let allocations = crossed.allocations as f64 / segments;
     gates.push(Gate::new(of("allocations per segment"), allocations, limit(0.0)));
-    let driver_max = limit(DRIVER_MAX).filter(|_| plan.burst > 1);
+    let driver_max = limit(DRIVER_MAX);
     let driver = driver / crossed.frames as f64;
     gates.push(Gate::new(of("driver instructions per frame"), driver, driver_max));
     gates.push(Gate::shown(of("instructions per segment"), per_segment(crossed, counted)));
