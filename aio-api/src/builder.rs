@@ -3,7 +3,7 @@
 use crate::counters::QueueCounters;
 use crate::error::BuildError;
 use crate::group::Groups;
-use crate::lent::Home;
+use crate::lent::{Home, Lists};
 use crate::listen::Listeners;
 use crate::names::Names;
 use crate::op::OpTable;
@@ -262,6 +262,7 @@ impl Builder {
         Ok(EventQueue {
             caps: nic.caps().clone(),
             home: Home::new(nic.rx_pool().clone()),
+            lists: Lists::default(),
             nic: Some(nic),
             nic_counters: naio_nic::Counters::default(),
             stack,

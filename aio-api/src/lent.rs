@@ -10,31 +10,42 @@ use crate::op::{OpKey, Request};
 use crate::queue::EventQueue;
 use crate::receiving::RecvOptions;
 use crossbeam_queue::ArrayQueue;
-use naio_dma::{Page, Pool};
+use naio_dma::Pool;
 use naio_stack::{Piece, RecvError, SocketId, UdpId};
 use std::sync::Arc;
-
-/// Lists of pieces that are kept for the next receives.
-const LISTS_MAX: usize = 64;
 
 /// Where pages come back to.
 #[derive(Debug)]
 pub(crate) struct Home {
     pool: Pool,
-    /// As long as the pool, so that no push can fail.
-    pages: ArrayQueue<Page>,
-    /// Kept for their memory.
-    lists: ArrayQueue<Vec<Piece>>,
+    /// What was dropped, as long as there is a page in it: room for as many as the pool has pages, so that no push can
+    /// fail.
+    dropped: ArrayQueue<Vec<Piece>>,
 }
 
 impl Home {
     pub(crate) fn new(pool: Pool) -> Arc<Home> {
-        let pages = ArrayQueue::new((pool.capacity() as usize).max(1));
-        Arc::new(Home { pool, pages, lists: ArrayQueue::new(LISTS_MAX) })
+        let dropped = ArrayQueue::new((pool.capacity() as usize).max(1));
+        Arc::new(Home { pool, dropped })
+    }
+}
+
+/// Empty lists of pieces, kept for their memory.
+#[derive(Debug, Default)]
+pub(crate) struct Lists(Vec<Vec<Piece>>);
+
+/// Lists that are kept.
+const LISTS_MAX: usize = 64;
+
+impl Lists {
+    fn take(&mut self) -> Vec<Piece> {
+        self.0.pop().unwrap_or_default()
     }
 
-    fn list(&self) -> Vec<Piece> {
-        self.lists.pop().unwrap_or_default()
+    fn give(&mut self, list: Vec<Piece>) {
+        if self.0.len() < LISTS_MAX {
+            self.0.push(list);
+        }
     }
 }
 
@@ -96,14 +107,10 @@ impl Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        for piece in self.pieces.drain(..) {
-            if let Piece::Page { page, .. } = piece {
-                // There is room for every page of the pool.
-                let _ = self.home.pages.push(page);
-            }
+        if self.pieces.iter().any(|piece| matches!(piece, Piece::Page { .. })) {
+            // There is room: each list in there has a page of the pool.
+            let _ = self.home.dropped.push(std::mem::take(&mut self.pieces));
         }
-        // Where there is no room, the list itself goes.
-        let _ = self.home.lists.push(std::mem::take(&mut self.pieces));
     }
 }
 
@@ -162,7 +169,7 @@ impl EventQueue {
         if most == 0 {
             return Err(SubmitReason::Range.into());
         }
-        let lent = Lent { pieces: self.home.list(), home: self.home.clone() };
+        let lent = Lent { pieces: self.lists.take(), home: self.home.clone() };
         let lending = Lending { lent, options, most, bytes: 0, copied: false };
         let key = self.insert(user_data, Request::RecvLent { socket, lending })?;
         if let Some(ops) = self.sockets.ops(socket) {
@@ -220,7 +227,7 @@ impl EventQueue {
     /// Lends the oldest datagram to one receive; false if there is none.
     pub(crate) fn lend_datagram(&mut self, socket: UdpId, key: OpKey) -> bool {
         let Some((from, piece, copied)) = self.stack.udp_lend(socket) else { return false };
-        let mut lent = Lent { pieces: self.home.list(), home: self.home.clone() };
+        let mut lent = Lent { pieces: self.lists.take(), home: self.home.clone() };
         let bytes = piece.len() as u64;
         lent.pieces.push(piece);
         self.finish_with(key, Ok(()), |done| {
@@ -232,8 +239,9 @@ impl EventQueue {
 
     /// Pages that programs are done with go back to the stack.
     pub(crate) fn take_home(&mut self) {
-        while let Some(page) = self.home.pages.pop() {
-            self.stack.take_back(page);
+        while let Some(mut list) = self.home.dropped.pop() {
+            self.stack.take_back(&mut list);
+            self.lists.give(list);
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::completion::Completion;
 use crate::counters::{Counters, QueueCounters};
 use crate::error::{BufferError, SocketError};
 use crate::group::Groups;
-use crate::lent::Home;
+use crate::lent::{Home, Lists};
 use crate::listen::Listeners;
 use crate::names::Names;
 use crate::op::{OpKey, OpTable};
@@ -38,6 +38,7 @@ pub struct EventQueue {
     pub(crate) windows: Windows<SocketId>,
     /// Where lent pages come back to.
     pub(crate) home: Arc<Home>,
+    pub(crate) lists: Lists,
     pub(crate) ops: OpTable,
     pub(crate) groups: Groups,
     pub(crate) sockets: SocketTable,

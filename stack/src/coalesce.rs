@@ -27,7 +27,7 @@ use naio_sys::clock::Time;
 use smoltcp::socket::tcp::State;
 
 /// Longest merged packet: what an IPv4 total length can say (an IPv6 packet may be longer).
-pub(crate) const LEN_MAX: usize = 65_535;
+const LEN_MAX: usize = 65_535;
 /// Runs at a time; another one ends the oldest.
 pub(crate) const RUNS_MAX: usize = 8;
 /// Options of nothing but timestamps, as everybody pads them: NOP, NOP, kind 8, length 10 (RFC 7323 appendix A).
@@ -48,8 +48,8 @@ pub(crate) struct Run {
     pub(crate) tcp: Tcp,
     /// The sequence number its successor has.
     pub(crate) next: u32,
-    /// Where the offered window ends.
-    pub(crate) edge: u32,
+    /// Bytes that may be added: as far as the offered window and a packet's length go.
+    pub(crate) room: u32,
     /// Successors may acknowledge more.
     may_advance: bool,
     /// When its first segment came.
@@ -64,7 +64,7 @@ fn is_plain(tcp: &Tcp) -> bool {
 
 /// Whether `edge` is at or behind `end`: numbers compare by the sign of their difference (RFC 9293 3.4).
 #[inline(always)]
-pub(crate) fn reaches(edge: u32, end: u32) -> bool {
+fn reaches(edge: u32, end: u32) -> bool {
     edge.wrapping_sub(end) as i32 >= 0
 }
 
@@ -101,6 +101,9 @@ impl Run {
     fn new(index: u32, packet: &Packet<'_>, tcp: &Tcp, edge: u32, (state, begun): (State, Time)) -> Run {
         let ip_len = packet.bytes.len() - packet.payload.len();
         let headers_len = headers_len(packet, tcp);
+        let next = tcp.seq.wrapping_add(tcp.payload_len);
+        // It is inside the window, and a packet is at most LEN_MAX bytes long.
+        let room = edge.wrapping_sub(next).min(LEN_MAX.saturating_sub(packet.bytes.len()) as u32);
         let is_v4 = matches!(packet.ends, Ends::V4 { .. });
         let mut headers = [0; HEADERS_MAX];
         headers[..headers_len].copy_from_slice(&packet.bytes[..headers_len]);
@@ -116,8 +119,8 @@ impl Run {
                 Expected::default()
             },
             tcp: *tcp,
-            next: tcp.seq.wrapping_add(tcp.payload_len),
-            edge,
+            next,
+            room,
             may_advance: state == State::Established,
             begun,
         }
@@ -151,8 +154,7 @@ impl Run {
             && (advance == 0 || (advance > 0 && self.may_advance))
             && self.tcp.window == tcp.window
             && is_plain(tcp)
-            && reaches(self.edge, tcp.seq.wrapping_add(tcp.payload_len))
-            && self.headers_len + (self.tcp.payload_len + tcp.payload_len) as usize <= LEN_MAX
+            && tcp.payload_len <= self.room
             && self.has_options(options(packet, tcp))
     }
 
@@ -180,6 +182,7 @@ impl Run {
             self.headers[start..start + options.len()].copy_from_slice(options);
         }
         self.next = self.next.wrapping_add(len);
+        self.room -= len;
         self.tcp.payload_len += len;
         self.tcp.flags |= if is_last { PSH } else { 0 };
     }

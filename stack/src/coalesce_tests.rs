@@ -182,10 +182,12 @@ fn a_run_goes_on_from_burst_to_burst_while_there_is_more() {
     let acks = bench.segments();
     assert_eq!((acks.len(), acks[0].ack), (1, peer.seq.wrapping_add(2_000)), "one for all four");
     assert_eq!(bench.stack.counters().rx_tcp_merged, 3);
-    // The time is over with the burst that finds it so.
+    // When the time is over, what comes is no part of it any more.
     bench.feed_burst(&burst(2));
     bench.now_us += 50;
     bench.feed_burst(&burst(3));
+    assert_eq!(bench.status(peer.socket).readable, 3_000);
+    bench.feed_burst(&[]);
     assert_eq!(bench.status(peer.socket).readable, 4_000);
     // The end of a message waits for nothing, nor does a connection that ends.
     let mut last = stretch(&peer, 4_000, 10);

@@ -6,11 +6,12 @@
 //! and one that differs from it in number and payload alone finds the same verdict.
 
 use crate::Stack;
-use crate::coalesce::{LEN_MAX, Run, reaches};
+use crate::coalesce::Run;
 use crate::ether;
 use crate::ipv4::{self, PSH, TCP_HEADER_LEN};
 use crate::packet::{PROTOCOL_TCP, Packet};
 use crate::receive::has_reader;
+use crate::store::Piece;
 use naio_nic::{RxChecksum, RxFrame};
 use naio_sys::checksum::Sum;
 use std::vec::Drain;
@@ -25,8 +26,13 @@ const HEADERS_LEN: usize = ipv4::HEADER_LEN + TCP_HEADER_LEN;
 /// The bits of both headers, eight bytes at a time, that are the same in each segment of a run; numbers of RFC 791 3.1
 /// and RFC 9293 3.1. Version and header length, fragmentation; protocol and source; destination and ports; sequence
 /// and acknowledgment number; data offset, flags without PSH, window.
-const SAME: [u64; 5] =
-    [0xff00_0000_0000_3fff, 0x00ff_0000_ffff_ffff, u64::MAX, u64::MAX, 0xf0f7_ffff_0000_0000];
+const SAME: [u64; 5] = [
+    0xff00_0000_0000_3fff_u64.to_be(),
+    0x00ff_0000_ffff_ffff_u64.to_be(),
+    u64::MAX,
+    u64::MAX,
+    0xf0f7_ffff_0000_0000_u64.to_be(),
+];
 /// The word with sequence and acknowledgment number.
 const NUMBERS: usize = 3;
 
@@ -49,7 +55,7 @@ impl Expected {
     #[inline(always)]
     fn matches(&self, headers: &[u8; HEADERS_LEN], next: u32, ack: u32) -> bool {
         let mut expected = self.0;
-        expected[NUMBERS] = u64::from(next) << 32 | u64::from(ack);
+        expected[NUMBERS] = (u64::from(next) << 32 | u64::from(ack)).to_be();
         (0..5).fold(0, |other, n| other | ((word(headers, 8 * n) & SAME[n]) ^ expected[n])) == 0
     }
 }
@@ -58,7 +64,7 @@ impl Expected {
 fn word(headers: &[u8; HEADERS_LEN], at: usize) -> u64 {
     let mut bytes = [0; 8];
     bytes.copy_from_slice(&headers[at..at + 8]);
-    u64::from_be_bytes(bytes)
+    u64::from_ne_bytes(bytes)
 }
 
 impl Run {
@@ -79,8 +85,7 @@ impl Run {
             return None;
         }
         let len = (total - self.headers_len) as u32;
-        let fits = reaches(self.edge, self.next.wrapping_add(len))
-            && self.headers_len + (self.tcp.payload_len + len) as usize <= LEN_MAX;
+        let fits = len <= self.room;
         // There is a byte behind the headers, so they are there.
         let options =
             self.headers_len == HEADERS_LEN || self.has_options(&frame[HEADERS..IP + self.headers_len]);
@@ -91,28 +96,30 @@ impl Run {
 impl Stack {
     /// Adds frames to the newest run as long as they continue it. Everything that is the same for all of them is
     /// looked up once.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn follow(&mut self, frames: &mut Drain<'_, RxFrame>) {
         let Some(run) = self.runs.last_mut() else { return };
         let Some(flow) = self.flows.at_mut(run.index()).filter(has_reader) else { return };
-        let (mac, mut count, mut is_last) = (self.outbox.mac.0, 0, false);
+        let (mac, pieces) = (self.outbox.mac.0, &mut flow.reassembly);
+        let (mut count, mut len_of_all, mut is_last) = (0, 0, false);
         while let Some(frame) = frames.as_slice().first().filter(|_| !is_last) {
             let start = usize::from(frame.offset);
             let bytes = self.store.pool().bytes(&frame.page).get(start..start + usize::from(frame.len));
-            let Some((from, len)) = bytes.and_then(|bytes| run.continuation(bytes, mac, frame.checksum))
-            else {
-                break;
-            };
             let Some(bytes) = bytes else { break };
+            let Some((from, len)) = run.continuation(bytes, mac, frame.checksum) else { break };
             is_last = bytes[TCP + ipv4::TCP_FLAGS_AT] & PSH != 0;
             run.extend(&bytes[HEADERS..IP + from], len, is_last);
             let Some(RxFrame { page, offset, .. }) = frames.next() else { break };
             // A page is at most 16 KiB long.
-            flow.reassembly.push(self.store.keep(page, offset + (IP + from) as u16, len as u16));
+            pieces.push_page(Piece::Page { page, start: offset + (IP + from) as u16, len: len as u16 });
             count += 1;
+            len_of_all += len as usize;
         }
-        self.counters.rx_tcp += count;
-        self.counters.rx_tcp_merged += count;
+        self.store.count(count);
+        pieces.push_run(count, len_of_all);
+        pieces.count_pages(count);
+        self.counters.rx_tcp += count as u64;
+        self.counters.rx_tcp_merged += count as u64;
         if is_last {
             let index = run.index();
             self.flush(index);

@@ -10,11 +10,12 @@ mod ahead;
 pub(crate) use ahead::Ahead;
 
 use crate::store::{Piece, Store};
-use std::collections::VecDeque;
 
 #[derive(Default)]
 pub(crate) struct Reassembly {
-    pieces: VecDeque<Piece>,
+    /// Those before `first` are used up.
+    pieces: Vec<Piece>,
+    first: usize,
     /// Bytes of them that smoltcp has accepted.
     ready: usize,
     /// How many of them, at the end, smoltcp has not decided on.
@@ -47,10 +48,28 @@ impl Reassembly {
     /// The next bytes of the stream, for smoltcp to decide on.
     #[inline]
     pub(crate) fn push(&mut self, piece: Piece) {
-        self.undecided += 1;
-        self.undecided_len += piece.len();
         self.pages += usize::from(piece.is_page());
-        self.pieces.push_back(piece);
+        self.push_run(1, piece.len());
+        self.pieces.push(piece);
+    }
+
+    /// The same for pages of one run; [`push_run`](Reassembly::push_run) counts them.
+    #[inline]
+    pub(crate) fn push_page(&mut self, piece: Piece) {
+        self.pieces.push(piece);
+    }
+
+    /// `count` pages with `len` bytes have been pushed.
+    #[inline]
+    pub(crate) fn push_run(&mut self, count: usize, len: usize) {
+        self.undecided += count;
+        self.undecided_len += len;
+    }
+
+    /// Counts pages that were pushed.
+    #[inline]
+    pub(crate) fn count_pages(&mut self, count: usize) {
+        self.pages += count;
     }
 
     /// smoltcp has accepted `growth` bytes at `offset` of the stream: what was pushed, less what it cut off, and behind
@@ -68,11 +87,11 @@ impl Reassembly {
     #[inline(never)]
     fn settle_apart(&mut self, store: &mut Store, offset: u64, growth: usize) -> Result<(), Missing> {
         while self.undecided_len > growth {
-            let Some(mut last) = self.pieces.pop_back() else { break };
+            let Some(mut last) = self.pieces.pop() else { break };
             let (len, over) = (last.len(), self.undecided_len - growth);
             if len > over {
                 last.truncate(len - over);
-                self.pieces.push_back(last);
+                self.pieces.push(last);
                 self.undecided_len = growth;
                 break;
             }
@@ -88,47 +107,61 @@ impl Reassembly {
         if from < to {
             let bytes = joined.ok_or(Missing)?;
             self.ready += bytes.len();
-            self.pieces.push_back(Piece::Copy { bytes, start: 0 });
+            self.pieces.push(Piece::Copy { bytes, start: 0 });
         }
         Ok(())
     }
 
     /// Copies bytes out, at most as many as fit.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn read(&mut self, store: &mut Store, into: &mut [u8]) -> usize {
-        let mut taken = 0;
         // What is undecided begins with a piece of its own.
-        let (most, mut whole, mut rest) = (self.ready.min(into.len()), 0, 0);
-        for piece in &self.pieces {
+        let (most, mut taken, mut pages) = (self.ready.min(into.len()), 0, 0);
+        for piece in self.pieces.get_mut(self.first..).unwrap_or_default() {
             if taken == most {
                 break;
             }
             let bytes = piece.bytes(store.pool());
-            let count = bytes.len().min(most - taken);
+            let (len, count) = (bytes.len(), bytes.len().min(most - taken));
             into[taken..taken + count].copy_from_slice(&bytes[..count]);
             taken += count;
-            (whole, rest) = if count == bytes.len() { (whole + 1, 0) } else { (whole, count) };
+            if count < len {
+                piece.advance(count);
+                break;
+            }
+            pages += usize::from(store.reuse(std::mem::replace(piece, Piece::NONE)));
+            self.first += 1;
         }
+        store.forget(pages);
+        self.pages -= pages;
         self.ready -= taken;
-        self.pages -= store.free_all(self.pieces.drain(..whole));
-        if rest > 0
-            && let Some(piece) = self.pieces.front_mut()
-        {
-            piece.advance(rest);
-        }
+        self.tidy();
         taken
+    }
+
+    /// Forgets pieces that are used up, seldom enough to cost little.
+    #[inline]
+    fn tidy(&mut self) {
+        if self.first == self.pieces.len() {
+            self.pieces.clear();
+            self.first = 0;
+        } else if self.first > self.pieces.len() / 2 {
+            self.pieces.drain(..self.first);
+            self.first = 0;
+        }
     }
 
     /// Takes whole pieces out as they are, as long as they have `most` bytes together or fewer, but at least one;
     /// appends them and says how many bytes they have, and whether any was copied.
     pub(crate) fn lend(&mut self, store: &mut Store, most: usize, out: &mut Vec<Piece>) -> (usize, bool) {
         let (mut taken, mut copied) = (0, false);
-        while self.ready > 0 {
-            let Some(len) = self.pieces.front().map(Piece::len) else { break };
+        while let Some(piece) = self.pieces.get_mut(self.first).filter(|_| self.ready > 0) {
+            let len = piece.len();
             if taken > 0 && taken + len > most {
                 break;
             }
-            let Some(piece) = self.pieces.pop_front() else { break };
+            let piece = std::mem::replace(piece, Piece::NONE);
+            self.first += 1;
             self.pages -= usize::from(piece.is_page());
             let (piece, is_copy) = store.lend(piece);
             out.push(piece);
@@ -136,6 +169,7 @@ impl Reassembly {
             copied |= is_copy;
             self.ready -= len;
         }
+        self.tidy();
         (taken, copied)
     }
 
@@ -148,19 +182,19 @@ impl Reassembly {
     /// Moves what lies in pages into ordinary memory, so that the card gets them back; says how many.
     pub(crate) fn evacuate(&mut self, store: &mut Store) -> u64 {
         let moved = self.pages as u64;
-        let mut copies: VecDeque<Piece> = VecDeque::with_capacity(self.pieces.len());
-        for piece in self.pieces.drain(..) {
+        let mut copies: Vec<Piece> = Vec::with_capacity(self.pieces.len() - self.first);
+        for piece in self.pieces.drain(..).skip(self.first) {
             if !piece.is_page() {
-                copies.push_back(piece);
+                copies.push(piece);
                 continue;
             }
             let bytes = piece.bytes(store.pool());
-            if !copies.back_mut().is_some_and(|last| last.append(bytes)) {
-                copies.push_back(Piece::copy_of(bytes));
+            if !copies.last_mut().is_some_and(|last| last.append(bytes)) {
+                copies.push(Piece::copy_of(bytes));
             }
             store.free(piece);
         }
-        (self.pieces, self.pages) = (copies, 0);
+        (self.pieces, self.first, self.pages) = (copies, 0, 0);
         moved
     }
 
@@ -168,7 +202,7 @@ impl Reassembly {
     pub(crate) fn clear(&mut self, store: &mut Store) {
         self.pieces.drain(..).for_each(|piece| store.free(piece));
         self.ahead.clear(store);
-        (self.ready, self.undecided, self.undecided_len, self.pages) = (0, 0, 0, 0);
+        (self.ready, self.undecided, self.undecided_len, self.pages, self.first) = (0, 0, 0, 0, 0);
     }
 }
 

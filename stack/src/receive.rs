@@ -203,9 +203,9 @@ impl Stack {
         }
     }
 
-    /// A page that was lent comes home.
-    pub fn take_back(&mut self, page: Page) {
-        self.store.take_back(page);
+    /// What was lent comes home; `pieces` is empty afterwards.
+    pub fn take_back(&mut self, pieces: &mut Vec<Piece>) {
+        self.store.take_back(pieces);
     }
 
     /// Appends the pages that are free for the card again.

@@ -33,6 +33,9 @@ pub enum Piece {
 }
 
 impl Piece {
+    /// No bytes.
+    pub(crate) const NONE: Piece = Piece::Copy { bytes: Vec::new(), start: 0 };
+
     pub(crate) fn copy_of(bytes: &[u8]) -> Piece {
         Piece::Copy { bytes: bytes.to_vec(), start: 0 }
     }
@@ -177,17 +180,28 @@ impl Store {
         }
     }
 
-    /// The same for several; says how many of them were pages.
+    /// What was kept is not needed any more; says whether it was a page, which [`forget`](Store::forget) is told of.
     #[inline]
-    pub(crate) fn free_all(&mut self, pieces: impl Iterator<Item = Piece>) -> usize {
-        let before = self.spare.len();
-        self.spare.extend(pieces.filter_map(|piece| match piece {
-            Piece::Page { page, .. } => Some(page),
-            Piece::Copy { .. } => None,
-        }));
-        let pages = self.spare.len() - before;
+    pub(crate) fn reuse(&mut self, piece: Piece) -> bool {
+        match piece {
+            Piece::Page { page, .. } => {
+                self.spare.push(page);
+                true
+            }
+            Piece::Copy { .. } => false,
+        }
+    }
+
+    /// So many pages are not kept any more.
+    #[inline]
+    pub(crate) fn forget(&mut self, pages: usize) {
         self.held -= pages;
-        pages
+    }
+
+    /// So many pages are kept.
+    #[inline]
+    pub(crate) fn count(&mut self, pages: usize) {
+        self.held += pages;
     }
 
     /// What was kept goes to a user, as a copy if pages are short. Says whether it was copied.
@@ -208,10 +222,13 @@ impl Store {
         }
     }
 
-    /// A lent page comes home.
-    pub(crate) fn take_back(&mut self, page: Page) {
-        self.lent = self.lent.saturating_sub(1);
-        self.spare.push(page);
+    /// What was lent comes home.
+    pub(crate) fn take_back(&mut self, pieces: &mut Vec<Piece>) {
+        let before = self.spare.len();
+        for piece in pieces.drain(..) {
+            self.reuse(piece);
+        }
+        self.lent = self.lent.saturating_sub(self.spare.len() - before);
     }
 
     pub(crate) fn take_spare(&mut self, out: &mut Vec<Page>) {

@@ -195,7 +195,8 @@ mod tests {
     const COSTS: Costs = Costs { turn_ns: 1_000, frame_ns: 200, empty_ns: 100 };
 
     fn line(pause_us: u64) -> Line {
-        let plan = Plan { burst: 1, bursts: 1, beside: 0, around: false, verdict: true, delivery: Delivery::Posted };
+        let plan =
+            Plan { burst: 1, bursts: 1, beside: 0, around: false, verdict: true, delivery: Delivery::Posted };
         Line::new(Receiver::new(plan).expect("a card in software"), COSTS, pause_us * 1_000)
     }
 
