@@ -283,6 +283,7 @@ impl Builder {
             pace: self.pace,
             clock: self.clock,
             now,
+            hurry: false,
             last_burst: None,
             next_health: now,
             logged_link: None,

@@ -13,7 +13,9 @@ pub(crate) const RX_COALESCE_MAX: Duration = Duration::from_millis(10);
 /// How the queue waits between turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
-    /// Under load, let frames gather for up to this long (8254x interrupts would do the same).
+    /// Under load, let frames gather for up to this long (8254x interrupts would do the same): between two turns, unless
+    /// something was sent on a connection that had nothing under way; and in-order data of bursts that follow each other
+    /// at once becomes one segment for as long.
     pub rx_coalesce: Duration,
     /// Give the CPU away in a turn that finds nothing: right on a shared CPU, wasteful on one that
     /// belongs to the queue alone.

@@ -323,6 +323,8 @@ impl EventQueue {
     ) -> Result<OpKey, SubmitError> {
         let key = self.insert(user_data, request)?;
         if let Some(ops) = self.sockets.ops(socket) {
+            // Behind others it can wait as long as they do.
+            self.hurry |= ops.send.is_empty();
             ops.send.push_back(key);
         }
         self.sockets.touch(socket);

@@ -29,9 +29,10 @@ pub(crate) struct Batches {
 }
 
 impl EventQueue {
-    /// A turn, after a pause for a burst to gather if one is under way.
+    /// A turn, after a pause for a burst to gather if one is under way and nobody waits for an answer.
     pub(crate) fn turn_paced(&mut self) {
-        if let Some(since) = self.last_burst.filter(|_| self.clock.runs()) {
+        let hurry = std::mem::take(&mut self.hurry);
+        if let Some(since) = self.last_burst.filter(|_| self.clock.runs() && !hurry) {
             let looks = self.pace.gather(since);
             self.counters.turns += looks;
             self.counters.empty_turns += looks;

@@ -147,6 +147,7 @@ impl EventQueue {
             return Err(SubmitError { reason, buffer: Some(buffer), buffers: Vec::new() });
         }
         let key = self.insert(user_data, Request::SendTo { socket, buffer, range, to, sent: 0 })?;
+        self.hurry = true;
         if let Some(ops) = self.udp.sockets.get_mut(&socket) {
             ops.send.push_back(key);
         }

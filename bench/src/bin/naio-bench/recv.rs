@@ -6,7 +6,7 @@
 use crate::origin::{Origin, Totals, is_stream};
 use crate::segment::ADDRESS;
 use aio_api::{
-    Builder, Completion, EventQueue, Kind, QueueCounters, RecvOptions, RingLen, SocketId, SocketOptions,
+    Builder, Completion, EventQueue, Pace, Kind, QueueCounters, RecvOptions, RingLen, SocketId, SocketOptions,
 };
 use naio_dma::Domain;
 use naio_e1000::{Config, E1000};
@@ -94,7 +94,10 @@ impl Receiver {
         let model = Model::new(options, &domain, origin.clone())?;
         let card = model.card();
         let nic = E1000::open(model, &Config::default())?;
+        // Each turn stands for itself: who pauses, and for how long, is the caller's to play.
+        let pace = Pace { rx_coalesce: Duration::ZERO, ..Pace::default() };
         let builder = Builder::new("10.0.0.1/24".parse()?)
+            .pace(pace)
             .clock(Clock::Manual(clock.clone()))
             .secret([9; 16])
             .completion_entries(plan.beside as usize + BUFFERS + 1)
