@@ -22,6 +22,9 @@ const PROFILES: [Profile; 4] = [Profile::Silicon, Profile::Qemu, Profile::Virtua
 /// Frames and descriptors of a card before the other's turn.
 const CARD_BUDGET: usize = 32;
 
+/// Of thousands of lines that lose a twentieth, one loses three questions and answers in a row: nobody is absent.
+const NEIGHBOR_TRIES: u32 = 10;
+
 /// What an end point does with its queue.
 pub(crate) trait Program {
     /// The queue is there.
@@ -194,7 +197,10 @@ pub(crate) fn world_in<P: Program + 'static, Q: Program + 'static>(
             .completion_entries(end.completion_entries)
             .pace(Pace { rx_coalesce: Duration::ZERO, yield_when_empty: false })
             .secret((u128::from(seed) << 8 | u128::from(address.as_bytes()[7])).to_le_bytes())
-            .network(|config| (config.mtu, config.accepted) = (end.mtu, end.accepted))
+            .network(|config| {
+                (config.mtu, config.accepted) = (end.mtu, end.accepted);
+                config.neighbor_tries = NEIGHBOR_TRIES;
+            })
             .clock(Clock::Manual(time.clone()));
         let queue = (end.tune)(builder).build(Box::new(nic), domain).expect("a queue");
         Rc::new(RefCell::new(queue))

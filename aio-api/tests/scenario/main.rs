@@ -9,5 +9,6 @@ mod files;
 mod goodput;
 mod merging;
 mod mishaps;
+mod taking;
 mod talk;
 mod transfers;

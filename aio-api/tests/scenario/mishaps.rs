@@ -49,6 +49,7 @@ fn a_cable_that_is_pulled_and_plugged_in_again_costs_time_only() {
         world.play(WITHIN);
         world.assert_clean(seed, [1, 0]);
         world.assert_innocent(seed);
+        world.assert_whole(seed);
     }
 }
 
@@ -90,6 +91,7 @@ fn a_peer_that_vanishes_is_given_up_by_everybody_who_waits_for_it() {
         }
         world.assert_clean(seed, [1, 0]);
         world.assert_innocent(seed);
+        world.assert_whole(seed);
     }
 }
 
@@ -117,5 +119,6 @@ fn cards_and_pools_that_are_too_small_cost_frames_and_nothing_else() {
         world.play(WITHIN);
         world.assert_clean(seed, [1, 0]);
         world.assert_innocent(seed);
+        world.assert_whole(seed);
     }
 }

@@ -1,10 +1,9 @@
 //! A conversation: both ends of each connection send and receive at once, in pieces of any size, check every byte,
 //! end their stream and close.
 
-use crate::endpoint::Program;
-use aio_api::{
-    Completion, EventQueue, Kind, ListenerId, OpError, RecvOptions, SocketId, SocketOptions, TcpOptions,
-};
+use crate::endpoint::{Program, World};
+use crate::taking::{LATER, Taking, poisoned};
+use aio_api::{Completion, EventQueue, Kind, Lent, ListenerId, OpError, SocketId, SocketOptions, TcpOptions};
 use naio_dma::Buffer;
 use std::collections::BTreeMap;
 use std::net::{Ipv6Addr, SocketAddr};
@@ -23,7 +22,11 @@ const PARTS_MAX: usize = 40;
 
 /// Who only waits for a peer that is no more would wait for ever without keep-alive.
 fn options() -> TcpOptions {
-    TcpOptions { keep_alive: Some(Duration::from_secs(20)), ..TcpOptions::default() }
+    TcpOptions {
+        keep_alive: Some(Duration::from_secs(20)),
+        persist_limit: Duration::from_secs(3_600),
+        ..TcpOptions::default()
+    }
 }
 
 /// What both ends know of a conversation.
@@ -56,12 +59,6 @@ fn byte(port: u16, from_client: bool, offset: u64) -> u8 {
     (word.wrapping_mul(2_654_435_761) >> 11) as u8
 }
 
-/// A buffer that came back: a card that still reads it sends what nobody expects.
-fn poisoned(mut buffer: Buffer) -> Buffer {
-    buffer.fill(0xee);
-    buffer
-}
-
 struct Talk {
     port: u16,
     to_send: u64,
@@ -82,6 +79,7 @@ pub(crate) struct Talker {
     talks: BTreeMap<u64, Talk>,
     names: BTreeMap<u64, SocketId>,
     spare: Vec<Buffer>,
+    pub(crate) taking: Taking,
     listener: Option<ListenerId>,
     next: u64,
     pub(crate) ended: usize,
@@ -99,6 +97,7 @@ impl Talker {
             talks: BTreeMap::new(),
             names: BTreeMap::new(),
             spare: Vec::new(),
+            taking: Taking::default(),
             listener: None,
             next: 1,
             ended: 0,
@@ -124,8 +123,8 @@ impl Talker {
         };
         self.talks.insert(id, talk);
         self.names.insert(id, socket);
-        for _ in 0..DEPTH {
-            self.receive(queue, id);
+        if !self.taking.for_good(queue, &mut self.random, socket, id) {
+            (0..DEPTH).for_each(|_| self.receive(queue, id));
         }
         self.send(queue, id);
     }
@@ -159,12 +158,7 @@ impl Talker {
 
     fn receive(&mut self, queue: &mut EventQueue, id: u64) {
         let buffer = self.buffer();
-        let options = match self.random.u8(..4) {
-            0 => RecvOptions::wait_all(),
-            1 => RecvOptions::at_least(self.random.u32(1..5_000)),
-            _ => RecvOptions::default(),
-        };
-        queue.recv(self.names[&id], buffer, options, id).expect("room for it");
+        self.taking.once(queue, &mut self.random, (self.names[&id], id), buffer);
     }
 
     fn send(&mut self, queue: &mut EventQueue, id: u64) {
@@ -230,8 +224,12 @@ impl Talker {
 
     fn received(&mut self, queue: &mut EventQueue, id: u64, done: &Completion) {
         let talk = self.talks.get_mut(&id).expect("it is there");
-        let buffer = done.buffer.as_ref().expect("a receive has one");
-        for (n, got) in buffer[..done.bytes as usize].iter().enumerate() {
+        // The end of a stream may come without one.
+        let lent = done.lent.as_ref().map(Lent::to_vec);
+        let filled = done.buffer.as_ref().map(|buffer| &buffer[..done.bytes as usize]);
+        let bytes = lent.as_deref().or(filled).unwrap_or(&[]);
+        assert_eq!(bytes.len() as u64, done.bytes, "{:?}", self.plan);
+        for (n, got) in bytes.iter().enumerate() {
             let wanted = byte(talk.port, !self.is_client, talk.received + n as u64);
             assert_eq!(*got, wanted, "{:?} port {} byte {}", self.plan, talk.port, talk.received + n as u64);
         }
@@ -254,11 +252,20 @@ impl Talker {
     }
 }
 
+impl World<Talker, Talker> {
+    /// What both received into is theirs again.
+    pub(crate) fn assert_whole(&mut self, seed: u64) {
+        self.programs.0.borrow_mut().taking.assert_whole(&mut self.queues[0].borrow_mut(), seed);
+        self.programs.1.borrow_mut().taking.assert_whole(&mut self.queues[1].borrow_mut(), seed);
+    }
+}
+
 impl Program for Talker {
     fn begin(&mut self, queue: &mut EventQueue) {
         // On the server's side an old connection may still be closing while its successor is there.
         let count = (self.plan.at_once * 2 + 1).min(self.plan.connections) * DEPTH * 2;
         self.spare = queue.buffers(count, self.plan.buffer_len).expect("memory");
+        self.taking.begin(queue, &mut self.random, self.plan.buffer_len);
         if self.is_client {
             if self.plan.ipv6 {
                 queue.timeout(UNDISPUTED, 0).expect("room for it");
@@ -272,8 +279,11 @@ impl Program for Talker {
         }
     }
 
-    fn completed(&mut self, queue: &mut EventQueue, done: Completion) {
+    fn completed(&mut self, queue: &mut EventQueue, mut done: Completion) {
         let id = done.user_data;
+        if id == LATER {
+            return self.taking.later(queue);
+        }
         if matches!(done.kind, Kind::Timeout { .. }) {
             return (0..self.plan.at_once).for_each(|_| self.connect(queue));
         }
@@ -288,7 +298,7 @@ impl Program for Talker {
         if self.plan.may_fail
             && let Err(error) = done.result
         {
-            self.spare.extend(done.buffer.map(poisoned));
+            self.spare.extend(self.taking.back(queue, &mut self.random, &mut done));
             return self.failed(queue, id, error);
         }
         let closing = self.talks.get(&id).is_some_and(|talk| talk.closing);
@@ -301,10 +311,11 @@ impl Program for Talker {
             Kind::Recv if closing => {}
             Kind::Recv => {
                 self.received(queue, id, &done);
-                let talk = &self.talks[&id];
-                if !talk.is_eof {
-                    self.spare.extend(done.buffer);
-                    return self.receive(queue, id);
+                if let Some(buffer) = self.taking.back(queue, &mut self.random, &mut done) {
+                    self.spare.push(buffer);
+                    if !self.talks[&id].is_eof {
+                        self.receive(queue, id);
+                    }
                 }
             }
             Kind::Send => {
@@ -325,7 +336,7 @@ impl Program for Talker {
             }
             _ => panic!("{done:?}"),
         }
-        self.spare.extend(done.buffer);
+        self.spare.extend(self.taking.back(queue, &mut self.random, &mut done));
     }
 
     fn is_done(&self) -> bool {

@@ -36,12 +36,13 @@ fn conversation(plan: Plan, ends: [End; 2]) -> World<Talker, Talker> {
     // The server waits for the next peer for ever.
     world.assert_clean(seed, [1, 0]);
     world.assert_innocent(seed);
+    world.assert_whole(seed);
     world
 }
 
 #[test]
 fn conversations_over_harmful_lines_are_exact_and_leave_nothing_behind() {
-    let mut cut = 0;
+    let (mut cut, mut worlds) = (0, 0);
     for seed in seeds(1, 150) {
         let mut random = fastrand::Rng::with_seed(seed);
         let ends = [0; 2].map(|_| End { harm: any_harm(&mut random), ..End::any(&mut random) });
@@ -57,8 +58,9 @@ fn conversations_over_harmful_lines_are_exact_and_leave_nothing_behind() {
         };
         let world = conversation(plan, ends);
         cut += world.queues[0].borrow_mut().counters().nic.tx_cut_by_card;
+        worlds += 1;
     }
-    assert!(cut > 0, "no packet was long");
+    assert!(cut > 0 || worlds == 1, "no packet was long");
 }
 
 /// A server or a client with an IPv6 address of its own.
@@ -69,7 +71,7 @@ fn with_ipv6(builder: Builder, address: Ipv6Addr) -> Builder {
 
 #[test]
 fn conversations_over_ipv6_are_as_exact_and_long_packets_are_cut_by_the_driver() {
-    let mut cut = 0;
+    let (mut cut, mut worlds) = (0, 0);
     for seed in seeds(1, 30) {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut end = |tune| {
@@ -91,8 +93,9 @@ fn conversations_over_ipv6_are_as_exact_and_long_packets_are_cut_by_the_driver()
         let counters = world.queues[0].borrow_mut().counters().nic;
         assert_eq!(counters.tx_cut_by_card, 0, "seed {seed}: no part cuts IPv6");
         cut += counters.tx_cut_by_driver;
+        worlds += 1;
     }
-    assert!(cut > 50, "{cut} packets were cut");
+    assert!(cut > 50 || worlds == 1, "{cut} packets were cut");
 }
 
 #[test]
@@ -115,7 +118,7 @@ fn hundreds_of_connections_come_and_go_on_one_line() {
 
 #[test]
 fn jumbo_frames_carry_the_same_bytes_as_others() {
-    let (mut frames, mut bytes) = (0, 0);
+    let (mut frames, mut bytes, mut worlds) = (0, 0, 0);
     for seed in seeds(1, 30) {
         let mut random = fastrand::Rng::with_seed(seed);
         let mtu = [9_000, random.usize(1_501..16_110)][random.usize(..2)];
@@ -135,6 +138,7 @@ fn jumbo_frames_carry_the_same_bytes_as_others() {
         assert_eq!((counters.rx_length_errors, counters.hw_rx_length_errors), (0, 0), "seed {seed}");
         frames += counters.rx_frames;
         bytes += counters.rx_bytes;
+        worlds += 1;
     }
-    assert!(bytes / frames > 1_518, "{} bytes in a frame", bytes / frames);
+    assert!(bytes / frames > 1_518 || worlds == 1, "{} bytes in a frame", bytes / frames);
 }
