@@ -6,7 +6,7 @@
 use crate::origin::{Origin, Totals, is_stream};
 use crate::segment::ADDRESS;
 use aio_api::{
-    Builder, Completion, EventQueue, Pace, Kind, QueueCounters, RecvOptions, RingLen, SocketId, SocketOptions,
+    Builder, Completion, EventQueue, Kind, Pace, QueueCounters, RecvOptions, RingLen, SocketId, SocketOptions,
 };
 use naio_dma::Domain;
 use naio_e1000::{Config, E1000};
