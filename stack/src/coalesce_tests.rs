@@ -199,3 +199,85 @@ fn a_run_goes_on_from_burst_to_burst_while_there_is_more() {
     assert_eq!(drain(&mut bench, &peer), (0..4_100).map(byte).collect::<Vec<_>>());
     assert!(bench.status(peer.socket).recv_finished && !bench.stack.is_gathering());
 }
+
+/// Timestamps (RFC 7323), as everybody pads them.
+fn timestamps(value: u32, echo: u32) -> Vec<u8> {
+    [&[1, 1, 8, 10][..], &value.to_be_bytes(), &echo.to_be_bytes()].concat()
+}
+
+#[test]
+fn the_time_in_segments_may_differ_but_no_other_option() {
+    let mut bench = Bench::new(|_| {});
+    let peer = bench.connected(SocketOptions::default());
+    let with = |n: u32, options: Vec<u8>| {
+        let mut segment = stretch(&peer, n * 100, 100);
+        segment.options = options;
+        frame(&segment)
+    };
+    let burst: Vec<_> = (0..6).map(|n| with(n, timestamps(1_000 + n, 7))).collect();
+    bench.feed_burst(&burst);
+    assert_eq!(bench.stack.counters().rx_tcp_merged, 5);
+    // Another option of the same length, and then none.
+    bench.feed_burst(&[
+        with(6, timestamps(9, 9)),
+        with(7, vec![1, 1, 5, 10, 0, 0, 0, 1, 0, 0, 0, 2]),
+        with(8, vec![]),
+    ]);
+    assert_eq!(bench.stack.counters().rx_tcp_merged, 5);
+    assert_eq!(drain(&mut bench, &peer), (0..900).map(byte).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_follows_may_acknowledge_more_and_the_last_word_counts() {
+    let mut bench = Bench::new(|_| {});
+    let peer = bench.connected(SocketOptions::default());
+    assert_eq!(bench.stack.send(peer.socket, &[7; 300]), Ok(300));
+    assert_eq!(bench.segments().len(), 1);
+    let burst: Vec<_> = [0, 100, 100, 300, 250]
+        .into_iter()
+        .zip(0..)
+        .map(|(ack, n)| frame(&stretch(&peer, n * 50, 50).ack(peer.ack.wrapping_add(ack))))
+        .collect();
+    bench.feed_burst(&burst);
+    assert_eq!(bench.stack.counters().rx_tcp_merged, 3, "the last one acknowledges less");
+    assert_eq!(bench.status(peer.socket).unacknowledged, 0);
+    // smoltcp takes nothing of a segment that acknowledges less than it knows.
+    assert_eq!(drain(&mut bench, &peer), (0..200).map(byte).collect::<Vec<_>>());
+}
+
+/// The short way looks at checksums as the long way does.
+#[test]
+fn a_damaged_frame_in_a_run_is_counted_and_never_received() {
+    for at in [24, 60] {
+        let mut bench = Bench::new(|_| {});
+        let peer = bench.connected(SocketOptions::default());
+        let mut burst: Vec<_> = (0..5).map(|n| frame(&stretch(&peer, n * 100, 100))).collect();
+        burst[2][at] ^= 0x10;
+        bench.feed_burst(&burst);
+        let counters = *bench.stack.counters();
+        let dropped = (counters.drop_ip_checksum, counters.drop_tcp_checksum);
+        assert_eq!(dropped, if at == 24 { (1, 0) } else { (0, 1) });
+        assert_eq!((counters.rx_tcp_merged, counters.ahead_kept), (1, 2), "behind the gap nothing is merged");
+        assert_eq!(
+            bench.segments().len(),
+            2,
+            "one for each segment behind the gap, the first for the run as well"
+        );
+        bench.feed(&stretch(&peer, 200, 100));
+        assert_eq!(drain(&mut bench, &peer), (0..500).map(byte).collect::<Vec<_>>());
+    }
+}
+
+/// Connections that take turns frame by frame are merged each for itself.
+#[test]
+fn interleaved_connections_are_merged_each_for_itself() {
+    let mut bench = Bench::new(|_| {});
+    let peers: Vec<_> = (0..4).map(|_| bench.connected(SocketOptions::default())).collect();
+    let burst: Vec<_> =
+        (0..10).flat_map(|n| peers.iter().map(move |peer| frame(&stretch(peer, n * 90, 90)))).collect();
+    bench.feed_burst(&burst);
+    assert_eq!(bench.stack.counters().rx_tcp_merged, 4 * 9);
+    for peer in &peers {
+        assert_eq!(drain(&mut bench, peer), (0..900).map(byte).collect::<Vec<_>>());
+    }
+}

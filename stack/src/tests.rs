@@ -9,6 +9,7 @@ mod differential;
 mod forged;
 mod fuzz;
 mod fuzz_network;
+mod holding;
 mod last_ack;
 mod opening;
 mod plain;

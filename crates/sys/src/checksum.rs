@@ -8,8 +8,10 @@
 /// A ones' complement sum under construction.
 ///
 /// Pieces may be added in any order, each starting at an even offset of the whole.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sum(u32);
+///
+/// Folded only when it is asked for: it would take 2^47 pieces to overflow.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sum(u64);
 
 impl Sum {
     /// The sum of nothing.
@@ -18,21 +20,23 @@ impl Sum {
     /// Adds a piece that starts at an even offset. An odd piece is padded with a zero byte, as
     /// RFC 1071 says, so only the last piece may be odd.
     #[must_use]
+    #[inline]
     pub fn bytes(self, piece: &[u8]) -> Sum {
-        Sum(self.0 + u32::from(sum_be(piece))).settled()
+        Sum(self.0 + u64::from(sum_be(piece)))
     }
 
     /// Adds one 16-bit word, given in host order.
     #[must_use]
+    #[inline]
     pub fn word(self, word: u16) -> Sum {
-        Sum(self.0 + u32::from(word)).settled()
+        Sum(self.0 + u64::from(word))
     }
 
     /// The folded sum, not inverted: what a card expects as the seed of a checksum it completes.
     #[must_use]
+    #[inline]
     pub fn folded(self) -> u16 {
-        // `settled` keeps the value within 16 bits plus nothing.
-        self.0 as u16
+        fold(self.0)
     }
 
     /// The checksum as it stands in a header: the inverted sum.
@@ -43,13 +47,9 @@ impl Sum {
 
     /// Whether a region that contains its own checksum is intact (RFC 1071: the sum is all ones).
     #[must_use]
+    #[inline]
     pub fn is_valid(self) -> bool {
         self.folded() == 0xffff
-    }
-
-    fn settled(self) -> Sum {
-        let once = (self.0 & 0xffff) + (self.0 >> 16);
-        Sum((once & 0xffff) + (once >> 16))
     }
 }
 
@@ -80,19 +80,21 @@ fn portable(bytes: &[u8]) -> u64 {
     total + u64::from(u32::from_ne_bytes(last))
 }
 
+/// Adds the carries back in: 64 bits become 33, 17 and then 16. Only the sum of nothing but zeros is zero.
+#[inline]
 fn fold(total: u64) -> u16 {
-    let mut t = total;
-    while t > 0xffff {
-        t = (t & 0xffff) + (t >> 16);
-    }
-    t as u16
+    let words = (total & 0xffff_ffff) + (total >> 32);
+    let halves = (words & 0xffff) + (words >> 16 & 0xffff) + (words >> 32);
+    let once = (halves & 0xffff) + (halves >> 16);
+    ((once & 0xffff) + (once >> 16)) as u16
 }
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
     use core::arch::x86_64::{
-        __m256i, _mm256_add_epi32, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_set1_epi16,
-        _mm256_setzero_si256, _mm256_storeu_si256, _mm256_xor_si256,
+        __m256i, _mm_add_epi64, _mm_cvtsi128_si64, _mm_extract_epi64, _mm256_add_epi32, _mm256_add_epi64,
+        _mm256_castsi256_si128, _mm256_cvtepi32_epi64, _mm256_extracti128_si256, _mm256_loadu_si256,
+        _mm256_madd_epi16, _mm256_set1_epi16, _mm256_setzero_si256, _mm256_xor_si256,
     };
 
     /// Bytes of a vector.
@@ -150,16 +152,18 @@ mod avx2 {
             let x = unsafe { _mm256_loadu_si256(single.as_ptr().cast()) };
             a = _mm256_add_epi32(a, _mm256_madd_epi16(_mm256_xor_si256(x, bias), ones));
         }
-        lanes(a) + lanes(b)
+        // Together they have seen no more vectors than one lane holds.
+        lanes(_mm256_add_epi32(a, b))
     }
 
+    /// The sum of the eight lanes: widened, folded in halves.
     #[target_feature(enable = "avx2")]
     fn lanes(v: __m256i) -> i64 {
-        let mut out = [0i32; 8];
-        // SAFETY:
-        // 1. `out` is 32 bytes long and the store is the unaligned one.
-        unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), v) };
-        out.iter().map(|lane| i64::from(*lane)).sum()
+        let low = _mm256_cvtepi32_epi64(_mm256_castsi256_si128(v));
+        let high = _mm256_cvtepi32_epi64(_mm256_extracti128_si256::<1>(v));
+        let four = _mm256_add_epi64(low, high);
+        let two = _mm_add_epi64(_mm256_castsi256_si128(four), _mm256_extracti128_si256::<1>(four));
+        _mm_cvtsi128_si64(two) + _mm_extract_epi64::<1>(two)
     }
 }
 

@@ -1,0 +1,100 @@
+//! What is received and not read: where it lies, and how much of it there may be.
+
+use super::{Bench, OUR_MAC, Peer, THEIR_MAC};
+use crate::{RingLen, SocketOptions};
+use naio_testkit::Segment;
+
+fn byte(n: u32) -> u8 {
+    (n.wrapping_mul(0x9e37_79b9) >> 24) as u8
+}
+
+fn stretch(peer: &Peer, start: u32, len: u32) -> Segment {
+    let data: Vec<u8> = (start..start + len).map(byte).collect();
+    peer.segment().seq(peer.seq.wrapping_add(start)).payload(&data)
+}
+
+fn large() -> SocketOptions {
+    SocketOptions { rx_ring: RingLen::at_least(1 << 20), ..SocketOptions::default() }
+}
+
+#[test]
+fn readers_who_do_not_come_hold_no_pages_for_long() {
+    let mut bench = Bench::new(|_| {});
+    let peers: Vec<_> = (0..3).map(|_| bench.connected(large())).collect();
+    for n in 0..60 {
+        let frames: Vec<_> = peers
+            .iter()
+            .flat_map(|peer| (0..10).map(move |k| stretch(peer, (10 * n + k) * 500, 500)))
+            .map(|segment| segment.ethernet(THEIR_MAC.0, OUR_MAC.0))
+            .collect();
+        bench.feed_burst(&frames);
+        assert_eq!(bench.segments().len(), 3, "what is there is acknowledged");
+        let held = bench.stack.census().held_pages;
+        // 128 pages, of which the ring of the bench needs 8: half of the rest may be kept.
+        assert!(held <= 60, "{held} pages are held after {n} bursts");
+    }
+    assert!(bench.stack.counters().pages_copied > 1_000);
+    for peer in &peers {
+        let mut all = vec![0; 400_000];
+        assert_eq!(bench.stack.recv(peer.socket, &mut all), Ok(300_000));
+        assert!(all.iter().zip(0..300_000).all(|(&b, n)| b == byte(n)));
+    }
+    assert_eq!(bench.stack.census().held_pages, 0);
+}
+
+#[test]
+fn one_slow_reader_keeps_half_of_what_all_may() {
+    let mut bench = Bench::new(|_| {});
+    let peer = bench.connected(large());
+    for n in 0..8 {
+        let burst: Vec<_> =
+            (0..5).map(|k| stretch(&peer, (5 * n + k) * 10, 10).ethernet(THEIR_MAC.0, OUR_MAC.0)).collect();
+        bench.feed_burst(&burst);
+        bench.segments();
+    }
+    assert!(bench.stack.counters().pages_copied > 0, "forty pages for four hundred bytes");
+    assert!(bench.stack.census().held_pages <= 30);
+}
+
+#[test]
+fn what_comes_ahead_is_bounded_over_all_connections_and_what_is_in_order_goes_on() {
+    let mut bench = Bench::new(|config| config.rx_ahead_bytes_max = 5_000);
+    let [first, second] = [(); 2].map(|()| bench.connected(large()));
+    for n in 0..4 {
+        bench.feed(&stretch(&first, 1_000 + n * 1_000, 1_000));
+    }
+    bench.feed(&stretch(&second, 1_000, 1_000));
+    assert_eq!((bench.stack.census().ahead_bytes, bench.stack.counters().drop_tcp_ahead), (5_000, 0));
+    bench.segments();
+    bench.feed(&stretch(&second, 2_000, 1));
+    assert_eq!((bench.stack.census().ahead_bytes, bench.stack.counters().drop_tcp_ahead), (5_000, 1));
+    assert!(bench.segments().is_empty(), "as if the network had lost it");
+    // The gaps can be closed, and then there is room again.
+    bench.feed(&stretch(&second, 0, 1_000));
+    assert_eq!(bench.status(second.socket).readable, 2_000);
+    bench.feed(&stretch(&second, 2_001, 999));
+    bench.feed(&stretch(&first, 0, 1_000));
+    assert_eq!(bench.status(first.socket).readable, 5_000);
+    bench.feed(&stretch(&second, 2_000, 1));
+    assert_eq!(bench.status(second.socket).readable, 3_000);
+    assert_eq!(bench.stack.census().ahead_bytes, 0);
+    for (peer, len) in [(first, 5_000), (second, 3_000)] {
+        let mut all = vec![0; 10_000];
+        assert_eq!(bench.stack.recv(peer.socket, &mut all), Ok(len));
+        assert!(all[..len].iter().zip(0..).all(|(&b, n)| b == byte(n)));
+    }
+}
+
+#[test]
+fn closing_gives_back_what_nobody_read() {
+    let mut bench = Bench::new(|_| {});
+    let peer = bench.connected(large());
+    bench.feed(&stretch(&peer, 0, 1_000));
+    bench.feed(&stretch(&peer, 2_000, 1_000));
+    let census = bench.stack.census();
+    assert_eq!((census.held_pages, census.ahead_bytes), (1, 1_000));
+    bench.stack.close(peer.socket).expect("open");
+    let census = bench.stack.census();
+    assert_eq!((census.held_pages, census.ahead_bytes), (0, 0));
+    assert!(bench.segments().iter().any(|segment| segment.flags.rst), "the peer is told (RFC 2525 2.17)");
+}
