@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes of one descriptor (8254x SDM 3.2.3, 3.3.3).
 const DESC_LEN: usize = 16;
+const _: () = assert!(DESC_LEN == size_of::<[AtomicU64; 2]>(), "a descriptor is its two quadwords");
 
 /// A card's word that a descriptor is done, with what it wrote in that word.
 ///
@@ -86,13 +87,16 @@ impl DescArray {
 
     #[inline]
     fn words(&self, index: u32) -> &[AtomicU64; 2] {
-        let offset = (index % self.count) as usize * DESC_LEN;
+        // Drivers count within the ring; dividing each time is dear, and there are several times for each frame.
+        let index = if index < self.count { index } else { index % self.count };
+        let first = self.region.start().cast::<[AtomicU64; 2]>();
         // SAFETY:
-        // 1. `offset + 16` is inside the region, which was made for `count` descriptors.
+        // 1. `index` is below `count`, either way, and the region was made for `count` descriptors of 16 bytes: what
+        //    is named lies inside it, and in the one allocation that it is.
         // 2. The region is page-aligned and offsets are multiples of 16: aligned for AtomicU64.
         // 3. The memory lives as long as `self`, and everybody on this side accesses it through
         //    these atomics only; the card's own accesses are what HW-1 is about.
-        unsafe { self.region.at(offset).cast::<[AtomicU64; 2]>().as_ref() }
+        unsafe { first.add(index as usize).as_ref() }
     }
 }
 
@@ -118,5 +122,18 @@ mod tests {
         bus.store(at + 8, 1 << 32 | 60).expect("inside");
         assert_eq!(ring.done(3, 1 << 32).map(Done::word), Some(1 << 32 | 60));
         assert_eq!(ring.done(11, 1 << 32).map(Done::word), Some(1 << 32 | 60), "indices wrap");
+    }
+
+    #[test]
+    fn no_index_names_memory_beyond_the_array() {
+        let domain = Domain::new();
+        // No power of two: the remainder is no mask.
+        let ring = DescArray::new(&domain, 24).expect("memory");
+        let bus = domain.bus();
+        for index in [0, 1, 23, 24, 25, 47, 48, 1 << 31, u32::MAX - 1, u32::MAX] {
+            ring.store(index, u64::from(index) | 1 << 40, 0);
+            let at = ring.iova().as_u64() + u64::from(index % 24) * 16;
+            assert_eq!(bus.load(at), Ok(u64::from(index) | 1 << 40), "{index}");
+        }
     }
 }

@@ -32,6 +32,7 @@ impl Iova {
         self.0
     }
 
+    #[inline]
     pub(crate) fn offset(self, bytes: usize) -> Iova {
         // Callers stay inside a region, and regions end below 4 GiB.
         Iova(self.0 + bytes as u32)

@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Every pool of the process has its own number, so that a page cannot be used with a stranger.
+/// Every pool of the process has its own number, so that a page cannot be used with a stranger; none is used twice.
 static NEXT_POOL: AtomicU32 = AtomicU32::new(1);
 
 /// A packet buffer, owned. The bytes are reached through its [`Pool`].
@@ -81,13 +81,14 @@ impl Pool {
     /// page crosses 64 KB (82545/82546 errata 23).
     ///
     /// # Errors
-    /// [`RegionError::Size`] for an impossible size; else as for any card memory.
+    /// [`RegionError::Size`] for an impossible size, [`RegionError::Pools`]; else as for any card memory.
     pub fn new(domain: &Domain, count: u32, page_len: usize) -> Result<Pool, RegionError> {
         if !page_len.is_power_of_two() || !(Pool::PAGE_LEN_MIN..=Pool::PAGE_LEN_MAX).contains(&page_len) {
             return Err(RegionError::Size { count: count as usize, len: page_len });
         }
         let region = Region::new(domain, count as usize, page_len, Access::ReadWrite)?;
-        let id = NEXT_POOL.fetch_add(1, Ordering::Relaxed);
+        let next = NEXT_POOL.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |id| id.checked_add(1));
+        let id = next.map_err(|_| RegionError::Pools)?;
         // Reversed, so that pages are handed out from the front: neighbours share huge pages.
         let idle = Mutex::new((0..count).rev().collect());
         Ok(Pool { shared: Arc::new(Shared { region, id, count, page_len, idle }) })
@@ -149,8 +150,7 @@ impl Pool {
     #[inline]
     #[must_use]
     pub fn iova(&self, page: &Page) -> Iova {
-        self.check(page);
-        self.shared.region.iova(page.index as usize * self.shared.page_len)
+        self.shared.region.first().offset(self.offset(page))
     }
 
     /// A part of a page as a transmit descriptor names it, `None` if `range` is not inside.
@@ -190,6 +190,16 @@ impl Pool {
         self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Where the page begins in the region.
+    ///
+    /// That a page of this pool has an index below `count` is for nobody to check: `new` makes each of them once, `take`
+    /// and `give` pass them on, and nobody else can make a page.
+    #[inline]
+    fn offset(&self, page: &Page) -> usize {
+        self.check(page);
+        page.index as usize * self.shared.page_len
+    }
+
     #[inline]
     fn check(&self, page: &Page) {
         assert!(page.pool == self.shared.id, "a page is used with the pool it came from");
@@ -197,8 +207,12 @@ impl Pool {
 
     #[inline]
     fn start(&self, page: &Page) -> *mut u8 {
-        self.check(page);
-        self.shared.region.at(page.index as usize * self.shared.page_len).as_ptr()
+        let offset = self.offset(page);
+        debug_assert!(page.index < self.shared.count, "a page of the pool");
+        // SAFETY:
+        // 1. The index is below `count` (see `offset`), and the region was made for `count` pages of `page_len` bytes:
+        //    the whole page lies inside it, in the one allocation that it is.
+        unsafe { self.shared.region.start().add(offset) }.as_ptr()
     }
 }
 

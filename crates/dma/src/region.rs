@@ -31,6 +31,9 @@ pub enum RegionError {
         /// Its length.
         len: usize,
     },
+    /// Pools are told apart by number, and there is none left.
+    #[error("this process has made as many pools of pages as there are numbers for them: 4 billion")]
+    Pools,
     /// The kernel gave no memory.
     #[error(transparent)]
     Memory(#[from] MappingError),
@@ -195,6 +198,18 @@ impl Region {
     /// Length in bytes.
     pub(crate) fn len(&self) -> usize {
         self.memory.len
+    }
+
+    /// Address of the first byte for the program.
+    #[inline]
+    pub(crate) fn start(&self) -> NonNull<u8> {
+        self.memory.start
+    }
+
+    /// Address of the first byte for a card.
+    #[inline]
+    pub(crate) fn first(&self) -> Iova {
+        self.iova
     }
 
     /// Address of byte `offset` for the program. The caller keeps `offset` within the length.

@@ -7,7 +7,7 @@
 pub(crate) mod pieces;
 pub(crate) mod segment;
 
-use crate::desc;
+use crate::desc::{self, tx::TXSM};
 use crate::ids::Features;
 use naio_nic::tx::{PACKET_LEN_MAX, TxProtocol};
 use naio_nic::{TxChecksum, TxPacket};
@@ -61,7 +61,10 @@ pub(crate) struct Offload {
     sentinel_behind: bool,
     frame_len_max: usize,
     fifo_len: usize,
-    plain: Option<TxChecksum>,
+    /// [`TxChecksum::word`] of the last plain context.
+    plain: Option<u32>,
+    /// Where the checksum of `plain` ends.
+    plain_end: usize,
     long: Option<(u64, u64)>,
     after_long: bool,
 }
@@ -76,6 +79,7 @@ impl Offload {
             frame_len_max,
             fifo_len: features.tx_fifo_len(),
             plain: None,
+            plain_end: 0,
             long: None,
             after_long: false,
         }
@@ -95,21 +99,23 @@ impl Offload {
         let completes = match packet.checksum {
             None => true,
             // What was completed before needs no more than to be there.
-            Some(wanted) if self.plain == Some(wanted) => field_end(wanted) <= len,
+            Some(wanted) if self.plain == Some(wanted.word()) => field_end(wanted) <= len,
             Some(wanted) => self.checksum && can_complete(wanted, len),
         };
         (fits && completes).then_some(len)
     }
 
-    /// Whether a packet of `len` bytes with a header needs nothing but what the card was told for the one before it.
+    /// What completes a packet of `len` bytes that is not to be cut and needs no padding, no sentinel and nothing that
+    /// the card was not told for one before it: [`TXSM`] or nothing. `None` if it is another one.
     #[inline]
-    pub(crate) fn is_as_before(&self, packet: &TxPacket, len: usize) -> bool {
-        let Some(wanted) = packet.checksum else { return false };
-        self.plain == Some(wanted)
-            && (FRAME_LEN_MIN..=self.frame_len_max).contains(&len)
-            && field_end(wanted) <= len
-            && !packet.header.is_empty()
-            && !self.after_long
+    pub(crate) fn as_before(&self, packet: &TxPacket, len: usize) -> Option<u64> {
+        if self.after_long || packet.mss.is_some() || !(FRAME_LEN_MIN..=self.frame_len_max).contains(&len) {
+            return None;
+        }
+        match packet.checksum {
+            None => Some(0),
+            Some(wanted) => (self.plain == Some(wanted.word()) && self.plain_end <= len).then_some(TXSM),
+        }
     }
 
     /// A packet that is to be cut, if that can be done: the contract of [`TxPacket::mss`] holds, the card
@@ -158,10 +164,10 @@ impl Offload {
 
     /// The context descriptor to put before a plain packet, `None` if the card holds it already.
     pub(crate) fn context(&mut self, wanted: TxChecksum) -> Option<(u64, u64)> {
-        if self.plain == Some(wanted) {
+        if self.plain == Some(wanted.word()) {
             return None;
         }
-        self.plain = Some(wanted);
+        (self.plain, self.plain_end) = (Some(wanted.word()), field_end(wanted));
         Some(desc::context(wanted))
     }
 

@@ -48,6 +48,8 @@ struct Report {
     slot: u32,
     frames: u32,
     bytes: u64,
+    /// Extents that come back with it.
+    extents: usize,
 }
 
 /// What became of a packet.
@@ -125,9 +127,11 @@ impl<B: Doorbell> TxRing<B> {
         }
         if self.segmenter.is_none() {
             for packet in packets.iter_mut() {
-                let taken =
-                    if packet.mss.is_none() { self.post_frame(packet) } else { self.post_long(packet) };
-                match taken {
+                if self.post_common(packet) {
+                    posted += 1;
+                    continue;
+                }
+                match self.post_other(packet) {
                     Taken::Whole => posted += 1,
                     Taken::Begun => {
                         // It must not change any more, so it moves in here.
@@ -153,7 +157,7 @@ impl<B: Doorbell> TxRing<B> {
             }
             self.counters.frames += u64::from(report.frames);
             self.counters.bytes += report.bytes;
-            self.slots.release(report.slot, released);
+            self.slots.release(report.slot, report.extents, released);
             self.reports.pop_front();
         }
         if self.segmenter.is_some() {
@@ -202,29 +206,34 @@ impl<B: Doorbell> TxRing<B> {
         Taken::Whole
     }
 
-    /// Most frames: headers and one stretch of payload, completed as the frame before. False if it is another one.
-    #[inline]
+    /// Most frames: one stretch of payload, with headers or without, to be completed as the frame before or not at all.
+    /// False if it is another one.
+    #[inline(always)]
     fn post_common(&mut self, packet: &TxPacket) -> bool {
         let [Fragment { slice, extent }] = packet.fragments.as_slice() else { return false };
-        let piece = Piece::of(*slice);
-        let len = packet.header.len() + piece.len as usize;
-        let is_common = self.slots.takes_whole(piece) && self.offload.is_as_before(packet, len);
+        let (header, piece) = (packet.header.as_slice(), Piece::of(*slice));
+        let len = header.len() + piece.len as usize;
+        let Some(completion) = self.offload.as_before(packet, len) else { return false };
+        let is_first = header.is_empty();
         // A header and a piece.
-        if !is_common || self.slots.free() < 2 {
+        let fits = self.slots.takes_whole(piece) && self.slots.free() >= 2;
+        if !fits || is_first && piece.len > FIRST_LEN_MAX {
             return false;
         }
-        let command = DEXT | DTYP_DATA | IFCS | TXSM;
-        self.slots.put_header(&packet.header, 0, command, |_| ());
-        let last = self.slots.put(piece.address, piece.word(command | EOP), Some(*extent));
+        let command = DEXT | DTYP_DATA | IFCS | completion;
+        let last = self.slots.put_common(header, piece, command, *extent);
         self.close(last, 1, len as u64);
         true
     }
 
+    /// Any packet. Not inlined, so that it takes no registers from the loop over common ones.
+    #[inline(never)]
+    fn post_other(&mut self, packet: &TxPacket) -> Taken {
+        if packet.mss.is_none() { self.post_frame(packet) } else { self.post_long(packet) }
+    }
+
     /// A packet that is one frame.
     fn post_frame(&mut self, packet: &TxPacket) -> Taken {
-        if self.post_common(packet) {
-            return Taken::Whole;
-        }
         let Some(len) = self.offload.frame_len(packet) else { return self.refuse(packet) };
         let (free, fragments) = (self.slots.free(), packet.fragments.len() as u32);
         // Counting exactly is for a ring that is nearly full.
@@ -235,7 +244,7 @@ impl<B: Doorbell> TxRing<B> {
         let mut command = DEXT | DTYP_DATA | IFCS;
         if let Some(checksum) = packet.checksum {
             if let Some((low, high)) = self.offload.context(checksum) {
-                self.slots.put(low, high, None);
+                self.slots.put(low, high);
             }
             command |= TXSM;
         }
@@ -326,11 +335,13 @@ impl<B: Doorbell> TxRing<B> {
     }
 
     /// Asks for a report of everything posted so far: at the end of a batch, and now and then.
+    #[inline(never)]
     fn report_last(&mut self) {
         if let Some(mut last) = self.last.take() {
             self.slots.amend(&mut last, RS);
             let (frames, bytes) = std::mem::take(&mut self.open);
-            self.reports.push_back(Report { slot: last.slot, frames, bytes });
+            let extents = self.slots.cover();
+            self.reports.push_back(Report { slot: last.slot, frames, bytes, extents });
         }
     }
 }

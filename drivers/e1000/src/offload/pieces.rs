@@ -21,11 +21,13 @@ pub(crate) struct Piece {
 }
 
 impl Piece {
+    #[inline]
     pub(crate) fn of(slice: DmaSlice) -> Piece {
         Piece { address: slice.iova().as_u64(), len: slice.len() }
     }
 
     /// The second quadword: length and command.
+    #[inline]
     pub(crate) fn word(self, command: u64) -> u64 {
         u64::from(self.len) | command
     }
@@ -40,8 +42,7 @@ impl Piece {
     /// Whether one descriptor will do for a buffer that needs no odd end.
     #[inline]
     pub(crate) fn is_whole(self, len_max: u32) -> bool {
-        let last = self.address + u64::from(self.len.saturating_sub(1));
-        self.len <= len_max && (self.address ^ last) < BLOCK
+        self.len <= len_max && self.len <= self.to_block()
     }
 }
 

@@ -70,7 +70,7 @@ impl<B: Doorbell> TxRing<B> {
         }
         let header_len = packet.header.len();
         if let Some((low, high)) = self.offload.long_context(long, header_len) {
-            self.slots.put(low, high, None);
+            self.slots.put(low, high);
         }
         let command = DEXT | DTYP_DATA | IFCS | TSE | IXSM | TXSM;
         let ip_start = usize::from(long.checksum.ip_start);
@@ -109,7 +109,7 @@ impl<B: Doorbell> TxRing<B> {
             }
             self.counters.cut_by_driver += u64::from(!segmenter.has_begun());
             if let Some((low, high)) = self.offload.context(checksum) {
-                self.slots.put(low, high, None);
+                self.slots.put(low, high);
             }
             let first = self.slots.tail();
             let payload = segmenter.len() as usize;

@@ -1,4 +1,4 @@
-//! The slots of the transmit ring: which are free, what each refers to.
+//! The slots of the transmit ring: which are free, what they refer to.
 //!
 //! Receives header bytes, pieces of payload and ready-made words and writes descriptors; hands on the extents of
 //! slots that the card is done with. It knows nothing of packets, offloads or reports.
@@ -7,6 +7,7 @@ use crate::desc::tx::{EOP, LEN};
 use crate::offload::pieces::{BLOCK, LEN_MAX, Piece, Pieces, ends_evenly};
 use naio_dma::{DescArray, DmaSlice, Page, Pool};
 use naio_nic::ExtentId;
+use std::collections::VecDeque;
 
 /// Slots never filled: TDT == TDH means empty (8254x SDM 3.4).
 const SLOTS_KEPT_FREE: u32 = 2;
@@ -19,19 +20,20 @@ pub(crate) struct Written {
     pub(crate) high: u64,
 }
 
-/// What belongs to a slot.
+/// What belongs to a slot: room for a header, and where the card finds it.
 struct Slot {
-    /// Room for a header, and where the card finds it.
     header: Page,
     header_at: u64,
-    /// What the slot refers to.
-    extent: Option<ExtentId>,
 }
 
 pub(crate) struct Slots {
     pub(crate) desc: DescArray,
     headers: Pool,
     slots: Vec<Slot>,
+    /// What the slots in use refer to, in order: a report covers so many slots, and so many of these.
+    extents: VecDeque<ExtentId>,
+    /// How many of them are covered by a report that was asked for.
+    covered: usize,
     /// Pieces must not end in an even dword (82544 in PCI-X mode).
     odd_ends: bool,
     /// Oldest slot not given back.
@@ -46,11 +48,13 @@ impl Slots {
     /// An empty ring. `headers` has at least one page for each slot.
     pub(crate) fn new(desc: DescArray, headers: Pool, odd_ends: bool) -> Slots {
         let count = desc.len();
-        let slot = |header| Slot { header_at: headers.iova(&header).as_u64(), header, extent: None };
+        let slot = |header| Slot { header_at: headers.iova(&header).as_u64(), header };
         let slots: Vec<Slot> = std::iter::from_fn(|| headers.take()).take(count as usize).map(slot).collect();
         debug_assert_eq!(slots.len(), count as usize);
         let free = count.saturating_sub(SLOTS_KEPT_FREE);
-        Slots { desc, headers, slots, odd_ends, head: 0, tail: 0, free }
+        // Each has a slot of its own, at least.
+        let extents = VecDeque::with_capacity(count as usize);
+        Slots { desc, headers, slots, extents, covered: 0, odd_ends, head: 0, tail: 0, free }
     }
 
     /// Next slot to fill.
@@ -97,13 +101,37 @@ impl Slots {
 
     /// Writes a descriptor.
     #[inline]
-    pub(crate) fn put(&mut self, low: u64, high: u64, extent: Option<ExtentId>) -> Written {
+    pub(crate) fn put(&mut self, low: u64, high: u64) -> Written {
         let slot = self.tail;
         self.desc.store(slot, low, high);
-        self.slots[slot as usize].extent = extent;
         self.tail = self.after(slot);
         // Whoever puts has looked at what is free.
         self.free = self.free.wrapping_sub(1);
+        Written { slot, low, high }
+    }
+
+    /// A frame of header bytes, if there are any, and one stretch of payload that one descriptor
+    /// [takes whole](Slots::takes_whole). Two slots are free.
+    #[inline]
+    pub(crate) fn put_common(
+        &mut self,
+        header: &[u8],
+        piece: Piece,
+        command: u64,
+        extent: ExtentId,
+    ) -> Written {
+        let (mut slot, mut used) = (self.tail, 1);
+        if !header.is_empty() {
+            let own = &mut self.slots[slot as usize];
+            self.headers.bytes_mut(&mut own.header)[..header.len()].copy_from_slice(header);
+            self.desc.store(slot, own.header_at, header.len() as u64 | command);
+            (slot, used) = (self.after(slot), 2);
+        }
+        let (low, high) = (piece.address, piece.word(command | EOP));
+        self.desc.store(slot, low, high);
+        self.extents.push_back(extent);
+        self.tail = self.after(slot);
+        self.free = self.free.wrapping_sub(used);
         Written { slot, low, high }
     }
 
@@ -112,7 +140,8 @@ impl Slots {
     pub(crate) fn put_slice(&mut self, slice: DmaSlice, command: u64, extent: Option<ExtentId>) -> Written {
         let piece = Piece::of(slice);
         if piece.is_whole(LEN_MAX) && !self.odd_ends {
-            return self.put(piece.address, piece.word(command), extent);
+            self.extents.extend(extent);
+            return self.put(piece.address, piece.word(command));
         }
         self.put_pieces(slice, LEN_MAX, command, extent)
     }
@@ -130,15 +159,15 @@ impl Slots {
         if !self.odd_ends {
             // Whole pages up to the last: the common case, without looking at each end.
             while whole.len > len_max && whole.to_block() >= len_max {
-                written = self.put(whole.address, u64::from(len_max) | command & !EOP, None);
+                written = self.put(whole.address, u64::from(len_max) | command & !EOP);
                 whole.address += u64::from(len_max);
                 whole.len -= len_max;
             }
         }
         for piece in Pieces::new(whole, len_max, self.odd_ends) {
-            written = self.put(piece.address, piece.word(command & !EOP), None);
+            written = self.put(piece.address, piece.word(command & !EOP));
         }
-        self.slots[written.slot as usize].extent = extent;
+        self.extents.extend(extent);
         if command & EOP != 0 {
             self.amend(&mut written, EOP);
         }
@@ -167,7 +196,7 @@ impl Slots {
             room[at + bytes.len()..at + len].fill(0);
         }
         let address = slot.header_at + at as u64;
-        self.put(address, len as u64 | command, None)
+        self.put(address, len as u64 | command)
     }
 
     /// Cuts the last `len` bytes of a descriptor off into one of their own; `command` is that of the packet.
@@ -175,8 +204,7 @@ impl Slots {
         let cut = u64::from(len);
         let body = (written.high & LEN).saturating_sub(cut);
         self.desc.store(written.slot, written.low, body | command & !EOP);
-        let extent = self.slots[written.slot as usize].extent.take();
-        self.put(written.low + body, cut | command, extent)
+        self.put(written.low + body, cut | command)
     }
 
     /// Writes a descriptor again, with more bits.
@@ -186,37 +214,36 @@ impl Slots {
         self.desc.store(written.slot, written.low, written.high);
     }
 
-    /// The card is done with everything up to and with `slot`.
-    pub(crate) fn release(&mut self, slot: u32, released: &mut Vec<ExtentId>) {
+    /// A report of everything up to now is asked for: how many extents it covers that none before it does.
+    pub(crate) fn cover(&mut self) -> usize {
+        let extents = self.extents.len() - self.covered;
+        self.covered += extents;
+        extents
+    }
+
+    /// The card is done with everything up to and with `slot`, and so with the next `extents` extents.
+    pub(crate) fn release(&mut self, slot: u32, extents: usize, released: &mut Vec<ExtentId>) {
         let end = self.after(slot);
-        // The end of the ring parts the slots in two runs at most.
-        while self.head != end {
-            let run_end = if self.head < end { end } else { self.desc.len() };
-            for slot in &mut self.slots[self.head as usize..run_end as usize] {
-                if let Some(extent) = slot.extent.take() {
-                    released.push(extent);
-                }
-            }
-            self.free = self.free.wrapping_add(run_end - self.head);
-            self.head = if run_end == self.desc.len() { 0 } else { run_end };
-        }
+        let lap = if end < self.head { self.desc.len() } else { 0 };
+        self.free = self.free.wrapping_add(lap + end - self.head);
+        self.head = end;
+        // Slice by slice, which copies them in one go.
+        let (front, back) = self.extents.as_slices();
+        let (front, back) = match extents.checked_sub(front.len()) {
+            None => (&front[..extents], &[][..]),
+            Some(rest) => (front, &back[..rest]),
+        };
+        released.extend_from_slice(front);
+        released.extend_from_slice(back);
+        self.extents.drain(..extents);
+        self.covered -= extents;
     }
 
     /// The card was reset: what any slot refers to is given back, and the ring begins anew.
     pub(crate) fn clear(&mut self, released: &mut Vec<ExtentId>) {
-        while self.head != self.tail {
-            self.release_one(released);
-        }
-        (self.head, self.tail) = (0, 0);
-    }
-
-    #[inline]
-    fn release_one(&mut self, released: &mut Vec<ExtentId>) {
-        if let Some(extent) = self.slots[self.head as usize].extent.take() {
-            released.push(extent);
-        }
-        self.head = self.after(self.head);
-        self.free = self.free.wrapping_add(1);
+        released.extend(self.extents.drain(..));
+        (self.head, self.tail, self.covered) = (0, 0, 0);
+        self.free = self.capacity();
     }
 
     #[inline]
