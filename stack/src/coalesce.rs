@@ -21,8 +21,9 @@ use crate::continuation::Expected;
 use crate::flow::Flow;
 use crate::ipv4::{self, ACK, PSH, Tcp};
 use crate::ipv6;
-use crate::packet::{Ends, Packet};
+use crate::packet::{Ends, PROTOCOL_TCP, Packet};
 use crate::receive::{Fate, Keep, Then};
+use naio_sys::checksum::Sum;
 use naio_sys::clock::Time;
 use smoltcp::socket::tcp::State;
 
@@ -42,6 +43,8 @@ pub(crate) struct Run {
     pub(crate) headers_len: usize,
     ip_len: usize,
     is_v4: bool,
+    /// The sum of the pseudo-header but for the length.
+    pub(crate) ends: Sum,
     /// What the headers of its successor look like.
     pub(crate) expected: Expected,
     /// Number and flags of all together.
@@ -113,6 +116,7 @@ impl Run {
             headers_len,
             ip_len,
             is_v4,
+            ends: packet.ends.pseudo_header(PROTOCOL_TCP, 0),
             expected: if tcp.payload_len > 0 {
                 Expected::after(&headers[..headers_len])
             } else {

@@ -9,7 +9,6 @@ use crate::Stack;
 use crate::coalesce::Run;
 use crate::ether;
 use crate::ipv4::{self, PSH, TCP_HEADER_LEN};
-use crate::packet::{PROTOCOL_TCP, Packet};
 use crate::receive::has_reader;
 use crate::store::Piece;
 use naio_nic::{RxChecksum, RxFrame};
@@ -80,7 +79,7 @@ impl Run {
             || total > packet.len()
             || link[..6] != mac
             || link[12..] != ether::TYPE_IPV4.to_be_bytes()
-            || (checksum != RxChecksum::Good && !is_right(frame, total))
+            || (checksum != RxChecksum::Good && !is_right(packet, total, self.ends))
         {
             return None;
         }
@@ -127,11 +126,11 @@ impl Stack {
     }
 }
 
-/// Whether both checksums of a packet of `len` bytes are right.
+/// Whether both checksums of a packet of `len` bytes are right; `ends` is the part of the pseudo-header that is the same
+/// for all of a run.
 #[inline(never)]
-fn is_right(frame: &[u8], len: usize) -> bool {
-    let (bytes, Some(header)) = (&frame[IP..IP + len], frame[IP..].first_chunk()) else { return false };
-    let payload = &bytes[ipv4::HEADER_LEN..];
-    let packet = Packet { ends: ipv4::ends(header), protocol: PROTOCOL_TCP, bytes, payload };
-    Sum::ZERO.bytes(header).is_valid() && packet.checksum_is_valid()
+fn is_right(packet: &[u8], len: usize, ends: Sum) -> bool {
+    let Some((header, segment)) = packet[..len].split_at_checked(ipv4::HEADER_LEN) else { return false };
+    // A packet is at most 65 535 bytes long.
+    Sum::ZERO.bytes(header).is_valid() && ends.word(segment.len() as u16).bytes(segment).is_valid()
 }

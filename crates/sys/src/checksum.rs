@@ -124,36 +124,41 @@ mod avx2 {
 
     #[target_feature(enable = "avx2")]
     fn sum_block(block: &[u8]) -> i64 {
-        let bias = _mm256_set1_epi16(i16::MIN);
-        let ones = _mm256_set1_epi16(1);
         let mut a = _mm256_setzero_si256();
         let mut b = _mm256_setzero_si256();
-        let mut quads = block.chunks_exact(4 * VECTOR_LEN);
-        for quad in &mut quads {
-            let p = quad.as_ptr().cast::<__m256i>();
-            // SAFETY:
-            // 1. `quad` is four vectors long: the unaligned loads at 0, 1, 2 and 3 lie inside it.
-            let (w, x, y, z) = unsafe {
-                (
-                    _mm256_loadu_si256(p),
-                    _mm256_loadu_si256(p.add(1)),
-                    _mm256_loadu_si256(p.add(2)),
-                    _mm256_loadu_si256(p.add(3)),
-                )
-            };
-            a = _mm256_add_epi32(a, _mm256_madd_epi16(_mm256_xor_si256(w, bias), ones));
-            b = _mm256_add_epi32(b, _mm256_madd_epi16(_mm256_xor_si256(x, bias), ones));
-            a = _mm256_add_epi32(a, _mm256_madd_epi16(_mm256_xor_si256(y, bias), ones));
-            b = _mm256_add_epi32(b, _mm256_madd_epi16(_mm256_xor_si256(z, bias), ones));
+        let (vectors, _) = block.as_chunks::<VECTOR_LEN>();
+        // Eight at a time, so that the loop costs little.
+        let (eights, rest) = vectors.as_chunks::<8>();
+        for [q, r, s, t, u, v, w, x] in eights {
+            a = _mm256_add_epi32(a, pairs(q));
+            b = _mm256_add_epi32(b, pairs(r));
+            a = _mm256_add_epi32(a, pairs(s));
+            b = _mm256_add_epi32(b, pairs(t));
+            a = _mm256_add_epi32(a, pairs(u));
+            b = _mm256_add_epi32(b, pairs(v));
+            a = _mm256_add_epi32(a, pairs(w));
+            b = _mm256_add_epi32(b, pairs(x));
         }
-        for single in quads.remainder().chunks_exact(VECTOR_LEN) {
-            // SAFETY:
-            // 1. `single` is one vector long: the unaligned load lies inside it.
-            let x = unsafe { _mm256_loadu_si256(single.as_ptr().cast()) };
-            a = _mm256_add_epi32(a, _mm256_madd_epi16(_mm256_xor_si256(x, bias), ones));
+        let (twos, last) = rest.as_chunks::<2>();
+        for [q, r] in twos {
+            a = _mm256_add_epi32(a, pairs(q));
+            b = _mm256_add_epi32(b, pairs(r));
+        }
+        for q in last {
+            a = _mm256_add_epi32(a, pairs(q));
         }
         // Together they have seen no more vectors than one lane holds.
         lanes(_mm256_add_epi32(a, b))
+    }
+
+    /// Neighbouring words of a vector added, each biased.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn pairs(vector: &[u8; VECTOR_LEN]) -> __m256i {
+        // SAFETY:
+        // 1. The array is one vector long, and the load is the unaligned one.
+        let words = unsafe { _mm256_loadu_si256(vector.as_ptr().cast()) };
+        _mm256_madd_epi16(_mm256_xor_si256(words, _mm256_set1_epi16(i16::MIN)), _mm256_set1_epi16(1))
     }
 
     /// The sum of the eight lanes: widened, folded in halves.
