@@ -10,6 +10,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 const POLL: Duration = Duration::from_millis(20);
 /// How much of a program's complaint goes into an error message.
 const COMPLAINT_MAX: usize = 2000;
+/// After so many bytes no further argument of a command goes in there.
+const COMMAND_MAX: usize = 160;
 
 /// Why a program did not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -144,10 +146,16 @@ fn drain(mut pipe: impl io::Read + Send + 'static) -> std::thread::JoinHandle<Ve
     })
 }
 
-/// Program and arguments as a person would type them.
+/// Program and arguments as a person would type them; of many arguments, the first ones.
 fn describe(command: &Command) -> String {
     let mut text = command.get_program().to_string_lossy().into_owned();
-    for argument in command.get_args() {
+    let arguments = command.get_args();
+    let count = arguments.len();
+    for (index, argument) in arguments.enumerate() {
+        if text.len() > COMMAND_MAX {
+            text.push_str(&format!(" … and {} more arguments", count - index));
+            break;
+        }
         text.push(' ');
         text.push_str(&argument.to_string_lossy());
     }
@@ -168,4 +176,22 @@ pub fn find(program: &str, extra: &Path) -> Option<PathBuf> {
     let usual = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from);
     let unpacked = ["usr/bin", "usr/sbin", "bin", "sbin"].map(|d| extra.join(d));
     std::env::split_paths(&path).chain(usual).chain(unpacked).map(|d| d.join(program)).find(|p| p.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_of_many_arguments_is_told_by_its_first_ones() {
+        let mut few = Command::new("apt-get");
+        few.args(["download", "one"]);
+        assert_eq!(describe(&few), "apt-get download one");
+        let mut many = Command::new("apt-get");
+        many.args((0..100).map(|n| format!("librte-number-{n}")));
+        let text = describe(&many);
+        assert!(text.starts_with("apt-get librte-number-0 ") && text.len() < 250, "{text}");
+        let shown = text.matches("librte").count();
+        assert!(text.ends_with(&format!("… and {} more arguments", 100 - shown)), "{text}");
+    }
 }

@@ -12,6 +12,9 @@ use std::process::Command;
 /// How long apt may take; its downloads are some ten megabytes.
 pub(crate) const APT_LIMIT: Duration = Duration::from_secs(600);
 
+/// Packages that an error message names.
+const NAMED_MAX: usize = 4;
+
 /// A program and the package that brings it.
 struct Need {
     program: &'static str,
@@ -206,9 +209,17 @@ fn install(packages: &[&str]) -> Result<(), PackagesError> {
     // A machine nobody prepared has no package lists, or lists that name versions which are gone.
     if attempt().is_err() {
         update()?;
-        attempt().map_err(|source| PackagesError::Apt { package: packages.join(" "), source })?;
+        attempt().map_err(|source| PackagesError::Apt { package: named(packages), source })?;
     }
     Ok(())
+}
+
+/// Packages in an error message: the first ones, and how many more.
+fn named<S: AsRef<str>>(packages: &[S]) -> String {
+    let (first, more) = packages.split_at(packages.len().min(NAMED_MAX));
+    let first: Vec<&str> = first.iter().map(AsRef::as_ref).collect();
+    let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+    first.join(" ") + &more
 }
 
 pub(crate) fn update() -> Result<(), PackagesError> {
@@ -224,7 +235,7 @@ fn unpack(packages: &[&str], paths: &Paths) -> Result<(), PackagesError> {
 
 /// Names of these packages and of what they depend on, as far as it is not installed.
 pub(crate) fn with_dependencies(packages: &[&str]) -> Result<Vec<String>, PackagesError> {
-    let failed = |source| PackagesError::Apt { package: packages.join(" "), source };
+    let failed = |source| PackagesError::Apt { package: named(packages), source };
     let mut apt = Command::new("apt-get");
     apt.args(["install", "--print-uris", "-qq", "--no-install-recommends"]).args(packages);
     let listing = process::output(&mut apt, APT_LIMIT).map_err(failed)?;
@@ -233,7 +244,7 @@ pub(crate) fn with_dependencies(packages: &[&str]) -> Result<Vec<String>, Packag
 
 /// Downloads packages into the folder `archives` and unpacks them below `root`.
 pub(crate) fn fetch(names: &[String], archives: &Path, root: &Path) -> Result<(), PackagesError> {
-    let failed = |source| PackagesError::Apt { package: names.join(" "), source };
+    let failed = |source| PackagesError::Apt { package: named(names), source };
     fs::create_dir_all(archives)?;
     fs::create_dir_all(root)?;
     let mut apt = Command::new("apt-get");
@@ -272,5 +283,11 @@ mod tests {
         let listing =
             "'http://mirror/pool/libfdt1_1.6_amd64.deb' libfdt1_1.6_amd64.deb 21 SHA256:0\n\n'x' y_1_all.deb";
         assert_eq!(packages_of_uris(listing), ["libfdt1", "y"]);
+    }
+
+    #[test]
+    fn of_many_packages_an_error_names_the_first() {
+        assert_eq!(named(&["a", "b", "c", "d"]), "a b c d");
+        assert_eq!(named(&["a", "b", "c", "d", "e", "f"]), "a b c d and 2 more");
     }
 }
