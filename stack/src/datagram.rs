@@ -1,7 +1,7 @@
 //! The vocabulary of UDP sockets, and the queue in which one keeps what arrived.
 
 use crate::slab::Name;
-use crate::store::Piece;
+use crate::store::{Piece, Store};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
@@ -117,6 +117,17 @@ impl Queue {
         self.bytes += piece.len();
         self.heads.push_back((from, piece));
         None
+    }
+
+    /// Moves what lies in pages into ordinary memory; says how many.
+    pub(crate) fn evacuate(&mut self, store: &mut Store) -> u64 {
+        let mut moved = 0;
+        for (_, piece) in self.heads.iter_mut().filter(|(_, piece)| piece.is_page()) {
+            let copy = Piece::copy_of(piece.bytes(store.pool()));
+            store.free(std::mem::replace(piece, copy));
+            moved += 1;
+        }
+        moved
     }
 
     /// Takes the oldest datagram out.

@@ -106,6 +106,8 @@ pub(crate) struct Flow {
     /// What smoltcp last offered: from which sequence number on, and the window field, not scaled.
     pub(crate) offered_at: Option<u32>,
     pub(crate) offered: u16,
+    /// The furthest that was offered.
+    pub(crate) edge: Option<u32>,
     /// What has been received and not been taken.
     pub(crate) reassembly: Reassembly,
     /// The sequence number of our first byte.
@@ -180,6 +182,7 @@ impl Flow {
             received_at_ack: 0,
             offered_at: None,
             offered: 0,
+            edge: None,
             reassembly: Reassembly::default(),
             sent_start: None,
             sent_end: None,
@@ -271,16 +274,24 @@ impl Flow {
     #[inline]
     pub(crate) fn note(&mut self, now: Time, emitted: Emitted) {
         self.meter.sent(now, self.sent_end, emitted);
-        self.offered = emitted.window.unwrap_or(self.offered);
         self.sent_end = emitted.end;
         // The first thing ever sent is a SYN.
         self.sent_start = self.sent_start.or(emitted.end);
         if emitted.acked.is_some() {
-            (self.acked, self.offered_at) = (emitted.acked, emitted.acked);
+            self.acked = emitted.acked;
             self.unannounced = 0;
             self.received_at_ack = self.received();
         }
+        self.note_offer(emitted);
         self.note_sent(now, emitted);
+    }
+
+    /// What smoltcp has offered the peer.
+    #[inline]
+    fn note_offer(&mut self, emitted: Emitted) {
+        self.offered = emitted.window.unwrap_or(self.offered);
+        self.offered_at = emitted.acked.or(self.offered_at);
+        self.edge = self.window_edge();
     }
 
     /// What a segment of the peer's says about its window.

@@ -207,7 +207,12 @@ impl Stack {
             let Some(next) = next else { return Fate::Spent };
             let before = next.wrapping_sub(tcp.seq);
             let inside = edge.map_or(u32::MAX, |edge| edge.wrapping_sub(next));
-            let len = tcp.payload_len.saturating_sub(before).min(inside).min(growth as u32);
+            let len = tcp.payload_len.saturating_sub(before).min(growth as u32);
+            // What it has beyond the window smoltcp has cut off: what had come ahead counts there.
+            let has_more = self.flows.at(index).is_some_and(|flow| {
+                inside < len && flow.reassembly.ahead.reaches(offset + u64::from(inside))
+            });
+            let len = if has_more { inside } else { len };
             // Offsets in a packet of at most 65 535 bytes.
             let (start, len) = ((start as u32 + before.min(tcp.payload_len)) as u16, len as u16);
             return Fate::Kept(Keep { index, start, len, then: Then::Settle { offset, growth } });

@@ -151,6 +151,9 @@ impl Stack {
                 at += 1;
             }
         }
+        if self.store.is_low() {
+            self.counters.pages_copied += self.udp.evacuate(&mut self.store);
+        }
     }
 
     /// Copies received bytes into `into`: once, from where the card put them. `Ok(0)` means that there are none now.
@@ -264,9 +267,13 @@ impl Flow {
         is_inside.then(|| (self.received() + u64::from(gap), (room - gap).min(tcp.payload_len) as usize))
     }
 
-    /// The sequence number behind the last byte that smoltcp takes; `None` before it has offered any window.
+    /// The sequence number behind the last byte that smoltcp takes, or a few bytes further; `None` before it has offered
+    /// any window. It never goes back: smoltcp does not remember what its probes said, and a window that is scaled may
+    /// end a little before the last one. What is kept though smoltcp refused it is no harm, the other way round is.
     #[inline]
     pub(crate) fn window_edge(&self) -> Option<u32> {
-        Some(self.offered_at?.wrapping_add(u32::from(self.offered) << self.window_shift()))
+        let edge = self.offered_at?.wrapping_add(u32::from(self.offered) << self.window_shift());
+        let furthest = self.edge.filter(|furthest| furthest.wrapping_sub(edge) as i32 > 0);
+        Some(furthest.unwrap_or(edge))
     }
 }

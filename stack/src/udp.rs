@@ -15,7 +15,7 @@ use crate::receive::Fate;
 use crate::secret;
 use crate::slab::Slab;
 use crate::status::SocketError;
-use crate::store::Piece;
+use crate::store::{Piece, Store};
 use naio_nic::Mac;
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -60,6 +60,11 @@ impl Udp {
             socket.touched = true;
             self.touched.push(index);
         }
+    }
+
+    /// Moves what nobody has fetched into ordinary memory; says how many pages that gave back.
+    pub(crate) fn evacuate(&mut self, store: &mut Store) -> u64 {
+        self.sockets.iter_mut().map(|socket| socket.queue.evacuate(store)).sum()
     }
 
     fn at_mut(&mut self, id: UdpId) -> Option<&mut Socket> {

@@ -71,6 +71,11 @@ impl Ahead {
         true
     }
 
+    /// Whether the byte at an offset is here.
+    pub(crate) fn reaches(&self, at: u64) -> bool {
+        self.runs.iter().any(|run| run.start <= at && at < run.end())
+    }
+
     /// The stream is in order up to `from`, and smoltcp says up to `to`: takes out the bytes between them, if they are
     /// here, and forgets what lies before.
     pub(crate) fn join(&mut self, store: &mut Store, from: u64, to: u64) -> Option<Vec<u8>> {

@@ -98,3 +98,32 @@ fn closing_gives_back_what_nobody_read() {
     assert_eq!((census.held_pages, census.ahead_bytes), (0, 0));
     assert!(bench.segments().iter().any(|segment| segment.flags.rst), "the peer is told (RFC 2525 2.17)");
 }
+
+#[test]
+fn datagrams_that_nobody_fetches_give_their_pages_back() {
+    let mut bench = Bench::new(|_| {});
+    bench.introduce();
+    let socket = bench.stack.udp_bind(7).expect("a free port");
+    for n in 0..200_u16 {
+        let [high, low] = n.to_be_bytes();
+        let mut frame = Segment::new([10, 0, 0, 2], 9, [10, 0, 0, 1], 7).ethernet(THEIR_MAC.0, OUR_MAC.0);
+        frame.truncate(34);
+        frame[16..18].copy_from_slice(&30_u16.to_be_bytes());
+        frame[23] = 17;
+        // No checksum: IPv4 allows that of a datagram.
+        frame.extend([0, 9, 0, 7, 0, 10, 0, 0, high, low]);
+        frame[24..26].fill(0);
+        let checksum = naio_sys::checksum::Sum::ZERO.bytes(&frame[14..34]).checksum();
+        frame[24..26].copy_from_slice(&checksum.to_be_bytes());
+        bench.feed_frame(&frame);
+        bench.segments();
+        assert!(bench.stack.census().held_pages <= 60, "after {n}");
+    }
+    assert!(bench.stack.counters().pages_copied > 0);
+    for n in 0..200_u16 {
+        let mut bytes = [0; 4];
+        let datagram = bench.stack.udp_recv(socket, &mut bytes).expect("all are there");
+        assert_eq!((datagram.len, [bytes[0], bytes[1]]), (2, n.to_be_bytes()));
+    }
+    assert_eq!(bench.stack.census().held_pages, 0);
+}
