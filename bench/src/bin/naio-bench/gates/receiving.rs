@@ -10,7 +10,7 @@ use std::io;
 
 /// Instructions of the driver for a received frame, in bursts. With one frame a turn what its verbs cost in a turn comes on
 /// top, about as much again, and is shown.
-const DRIVER_MAX: f64 = 150.0;
+const DRIVER_MAX: f64 = 110.0;
 /// A segment beside ten thousand connections, against one alone.
 const BESIDE_MAX: f64 = 1.05;
 
