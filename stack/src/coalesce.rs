@@ -307,7 +307,7 @@ impl Stack {
         let mut run = self.runs.remove(at);
         run.write_headers();
         let Some(offset) = self.flows.at(run.index).map(Flow::received) else { return };
-        let growth = self.segment(run.index, &run.headers[..run.headers_len], &run.tcp);
+        let growth = self.segment(run.index, &run.headers[..run.headers_len], &run.tcp).growth;
         if run.tcp.payload_len > 0 {
             self.settle(run.index, offset, growth);
         }

@@ -23,6 +23,15 @@ use naio_sys::clock::Time;
 use smoltcp::iface::Interface;
 use smoltcp::socket::tcp::State;
 
+/// What smoltcp made of a segment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Taken {
+    /// Bytes by which its receive queue has grown.
+    pub(crate) growth: usize,
+    /// It answered at once.
+    pub(crate) answered: bool,
+}
+
 impl Stack {
     /// Takes in all frames, oldest first. Their pages are kept as long as somebody is to read from them; all others
     /// are in [`spare`](Stack::spare) from now on. What the frames changed shows in [`ready`](Stack::ready); what
@@ -201,7 +210,7 @@ impl Stack {
         let (next, edge, offset) = (flow.rcv_nxt(), flow.window_edge(), flow.received());
         let ahead = if tcp.payload_len == 0 { None } else { flow.admits_ahead(tcp) };
         let start = coalesce::headers_len(packet, tcp);
-        let growth = self.segment(index, &packet.bytes[..start], tcp);
+        let Taken { growth, answered } = self.segment(index, &packet.bytes[..start], tcp);
         if growth > 0 {
             // The segment has the byte that was waited for, and its bytes are the latest as far as the window goes.
             let Some(next) = next else { return Fate::Spent };
@@ -218,30 +227,30 @@ impl Stack {
             return Fate::Kept(Keep { index, start, len, then: Then::Settle { offset, growth } });
         }
         let flow = self.flows.at_mut(index).filter(|flow| flow.owner != Owner::Nobody);
-        if let (Some(flow), Some((at, len))) = (flow, ahead) {
+        // What it takes ahead of its turn smoltcp answers at once; not what it cannot read, or has no room to remember.
+        if let (Some(flow), Some((at, len)), true) = (flow, ahead, answered) {
             let bytes = &packet.bytes[start..start + len];
-            // smoltcp takes no more of them either, then.
             self.counters.ahead_kept += u64::from(flow.reassembly.ahead.insert(&mut self.store, at, bytes));
         }
         Fate::Spent
     }
 
-    /// A segment, or several as one, for smoltcp, which sees `headers` and zeros for the payload. Says by how much its
-    /// receive queue has grown.
+    /// A segment, or several as one, for smoltcp, which sees `headers` and zeros for the payload.
     #[inline]
-    pub(crate) fn segment(&mut self, index: u32, headers: &[u8], tcp: &Tcp) -> usize {
-        let Some(flow) = self.flows.at(index) else { return 0 };
+    pub(crate) fn segment(&mut self, index: u32, headers: &[u8], tcp: &Tcp) -> Taken {
+        let Some(flow) = self.flows.at(index) else { return Taken::default() };
         let (before, unacknowledged) = (flow.state(), flow.socket().send_queue());
         let unread = flow.socket().recv_queue();
         self.acknowledge_in_pieces(index, tcp);
-        if tcp.payload_len == 0 {
-            self.deliver(index, headers, None);
+        let answered = if tcp.payload_len == 0 {
+            self.deliver(index, headers, None)
         } else {
             let mut bare = std::mem::take(&mut self.bare);
-            self.deliver(index, bare.packet(headers, tcp.payload_len as usize), None);
+            let answered = self.deliver(index, bare.packet(headers, tcp.payload_len as usize), None);
             self.bare = bare;
-        }
-        let Some(flow) = self.flows.at_mut(index) else { return 0 };
+            answered
+        };
+        let Some(flow) = self.flows.at_mut(index) else { return Taken::default() };
         let growth = flow.socket().recv_queue().saturating_sub(unread);
         flow.heard = self.now;
         flow.meter.segments_received += 1;
@@ -256,16 +265,16 @@ impl Stack {
             flow.progress = self.now;
         }
         self.after_segment(index, before, tcp);
-        growth
+        Taken { growth, answered }
     }
 
-    /// Lets smoltcp see a packet; `iface` is the common one unless given.
+    /// Lets smoltcp see a packet; `iface` is the common one unless given. Whether it answered at once.
     #[inline]
-    pub(crate) fn deliver(&mut self, index: u32, packet: &[u8], iface: Option<&mut Interface>) {
+    pub(crate) fn deliver(&mut self, index: u32, packet: &[u8], iface: Option<&mut Interface>) -> bool {
         let full = self.replies_are_full();
         let unresolved = self.counters.tx_unresolved;
         let mtu = self.outbox.mtu();
-        let Some(flow) = self.flows.at_mut(index) else { return };
+        let Some(flow) = self.flows.at_mut(index) else { return false };
         let (to, emitted) = (if full { None } else { flow.mac }, flow.emitted());
         let (set, source) = flow.parts(mtu);
         let mut port = Port {
@@ -281,7 +290,8 @@ impl Stack {
         let iface = iface.unwrap_or(&mut self.iface);
         let at = instant(self.now);
         if contained(|| iface.poll_ingress_single(at, &mut port, set)).is_none() {
-            return self.broken(index, packet);
+            self.broken(index, packet);
+            return false;
         }
         let emitted = port.emitted;
         flow.note(self.now, emitted);
@@ -292,6 +302,7 @@ impl Stack {
             self.counters.tx_unresolved = unresolved;
             self.counters.tx_replies_full += lost;
         }
+        emitted.segments > 0
     }
 
     /// What a segment changed: states, timers, who has something to notice.

@@ -154,21 +154,30 @@ impl Reassembly {
     /// Takes whole pieces out as they are, as long as they have `most` bytes together or fewer, but at least one;
     /// appends them and says how many bytes they have, and whether any was copied.
     pub(crate) fn lend(&mut self, store: &mut Store, most: usize, out: &mut Vec<Piece>) -> (usize, bool) {
-        let (mut taken, mut copied) = (0, false);
-        while let Some(piece) = self.pieces.get_mut(self.first).filter(|_| self.ready > 0) {
+        let (mut taken, mut copied, mut pages) = (0, false, 0);
+        // Where there are plenty, pages are counted once for all.
+        let plenty = store.may_lend(self.pages);
+        for piece in self.pieces.get_mut(self.first..).unwrap_or_default() {
             let len = piece.len();
-            if taken > 0 && taken + len > most {
+            if taken == self.ready || (taken > 0 && taken + len > most) {
                 break;
             }
             let piece = std::mem::replace(piece, Piece::NONE);
             self.first += 1;
+            taken += len;
+            if plenty && piece.is_page() {
+                pages += 1;
+                out.push(piece);
+                continue;
+            }
             self.pages -= usize::from(piece.is_page());
             let (piece, is_copy) = store.lend(piece);
             out.push(piece);
-            taken += len;
             copied |= is_copy;
-            self.ready -= len;
         }
+        store.lend_pages(pages);
+        self.pages -= pages;
+        self.ready -= taken;
         self.tidy();
         (taken, copied)
     }

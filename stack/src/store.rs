@@ -204,6 +204,19 @@ impl Store {
         self.held += pages;
     }
 
+    /// Whether so many of the pages that are kept may go to users: none more are out then.
+    #[inline]
+    pub(crate) fn may_lend(&self, pages: usize) -> bool {
+        !self.is_low() && pages <= self.held
+    }
+
+    /// So many pages that were kept have gone to users.
+    #[inline]
+    pub(crate) fn lend_pages(&mut self, pages: usize) {
+        self.held -= pages;
+        self.lent += pages;
+    }
+
     /// What was kept goes to a user, as a copy if pages are short. Says whether it was copied.
     #[inline]
     pub(crate) fn lend(&mut self, piece: Piece) -> (Piece, bool) {

@@ -81,15 +81,21 @@ impl Ahead {
     pub(crate) fn join(&mut self, store: &mut Store, from: u64, to: u64) -> Option<Vec<u8>> {
         let mut joined = None;
         let reached = self.runs.partition_point(|run| run.start <= to);
+        // Behind `to` smoltcp has nothing that begins there, but it may have some of what follows.
+        let rest = self.runs[..reached]
+            .last_mut()
+            .filter(|run| run.end() > to)
+            .map(|run| Run { start: to, bytes: run.bytes.split_off((to - run.start) as usize) });
         for run in self.runs.drain(..reached) {
             store.ahead -= run.bytes.len();
-            if run.start <= from && from < to && run.end() >= to {
+            if run.start <= from && from < to && run.end() == to {
                 let mut bytes = run.bytes;
-                // Behind `to` smoltcp has nothing: it had refused that.
-                bytes.truncate((to - run.start) as usize);
                 bytes.drain(..(from - run.start) as usize);
                 joined = Some(bytes);
             }
+        }
+        if let Some(rest) = rest {
+            self.runs.insert(0, rest);
         }
         joined
     }

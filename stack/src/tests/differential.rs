@@ -212,3 +212,27 @@ fn a_reset_that_answers_a_strange_segment_leaves_the_offered_window_as_it_was() 
     assert_eq!(&bytes[..5], b"hello");
     assert_eq!(bench.stack.counters().stream_missing, 0);
 }
+
+/// smoltcp drops a segment whose options it cannot read, so its bytes are not there when the gap before it is closed.
+#[test]
+fn what_smoltcp_cannot_read_is_not_kept_ahead() {
+    let mut bench = Bench::new(|_| {});
+    let peer = bench.connected(SocketOptions::default());
+    let stretch = |start: u32| {
+        let data: Vec<u8> = (start..start + 100).map(|n| byte(n, 0)).collect();
+        peer.segment().seq(peer.seq.wrapping_add(start)).payload(&data)
+    };
+    let mut unreadable = stretch(100);
+    // Timestamps of no length at all.
+    unreadable.options = vec![8, 0, 0, 0];
+    bench.feed(&unreadable);
+    bench.feed(&stretch(200));
+    assert_eq!(bench.stack.counters().ahead_kept, 1);
+    bench.feed(&stretch(0));
+    assert_eq!(bench.status(peer.socket).readable, 100);
+    bench.feed(&stretch(100));
+    let mut bytes = [0; 400];
+    assert_eq!(bench.stack.recv(peer.socket, &mut bytes), Ok(300));
+    assert!(bytes[..300].iter().zip(0..).all(|(&b, n)| b == byte(n, 0)));
+    assert_eq!(bench.stack.counters().stream_missing, 0);
+}
