@@ -283,6 +283,7 @@ impl Builder {
             pace: self.pace,
             clock: self.clock,
             now,
+            pauses: false,
             hurry: false,
             last_burst: None,
             next_health: now,

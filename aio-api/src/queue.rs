@@ -55,6 +55,8 @@ pub struct EventQueue {
     pub(crate) pace: Pace,
     pub(crate) clock: Clock,
     pub(crate) now: Time,
+    /// A pause for a burst may follow the present turn.
+    pub(crate) pauses: bool,
     /// Something was submitted that is to leave now: the next turn does not wait for a burst.
     pub(crate) hurry: bool,
     /// When the last turn that found frames ended, if more are to be expected.

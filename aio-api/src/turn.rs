@@ -32,12 +32,14 @@ impl EventQueue {
     /// A turn, after a pause for a burst to gather if one is under way and nobody waits for an answer.
     pub(crate) fn turn_paced(&mut self) {
         let hurry = std::mem::take(&mut self.hurry);
+        self.pauses = self.clock.runs();
         if let Some(since) = self.last_burst.filter(|_| self.clock.runs() && !hurry) {
             let looks = self.pace.gather(since);
             self.counters.turns += looks;
             self.counters.empty_turns += looks;
         }
         self.turn();
+        self.pauses = false;
     }
 
     /// Reap, ingest, timers, operations, egress, post, ring: once.
@@ -48,7 +50,7 @@ impl EventQueue {
         self.take_home();
         let released = self.reap_tx();
         let frames = self.reap_rx();
-        self.ingest();
+        self.ingest(frames);
         self.stack.expire(self.now);
         let progressed = self.operations();
         self.follow_groups();
@@ -73,8 +75,12 @@ impl EventQueue {
     }
 
     /// Frames go into the stack, which keeps their pages as long as somebody is to read from them.
-    fn ingest(&mut self) {
+    fn ingest(&mut self, frames: usize) {
         if !self.batches.frames.is_empty() || self.stack.is_gathering() {
+            self.stack.ingest(self.now, &mut self.batches.frames);
+        }
+        if self.pauses && frames < RX_BUDGET && self.stack.is_gathering() {
+            // The pause that follows is longer than what was received may wait for more.
             self.stack.ingest(self.now, &mut self.batches.frames);
         }
     }
