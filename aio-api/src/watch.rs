@@ -33,8 +33,8 @@ impl From<Duration> for When {
 
 impl EventQueue {
     /// Completes when the time has come: once, or with a period (each completion but the last then
-    /// has [`Flags::has_more`], and [`Kind::Timeout`] says how many periods have passed that none before
-    /// has told of). A period counts in whole microseconds.
+    /// has [`Flags::has_more`](crate::Flags::has_more), and [`Kind::Timeout`] says how many periods have
+    /// passed that none before has told of). A period counts in whole microseconds.
     ///
     /// # Errors
     /// [`SubmitReason::QueueFull`], [`SubmitReason::Period`].
