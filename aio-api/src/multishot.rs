@@ -190,7 +190,7 @@ impl EventQueue {
     fn hand_out(&mut self, mut done: Completion) {
         self.groups.spend();
         done.flags.more = true;
-        // Received bytes still go through the stack's own memory.
+        // Once, from where the card put them.
         done.flags.copied = done.bytes > 0;
         self.completed.push_back(done);
     }
