@@ -18,6 +18,7 @@
 use crate::Stack;
 use crate::bare::HEADERS_MAX;
 use crate::continuation::Expected;
+use crate::data_only::Outcome;
 use crate::flow::Flow;
 use crate::ipv4::{self, ACK, PSH, Tcp};
 use crate::ipv6;
@@ -53,6 +54,10 @@ pub(crate) struct Run {
     pub(crate) next: u32,
     /// Bytes that may be added: as far as the offered window and a packet's length go.
     pub(crate) room: u32,
+    /// Where the offered window ends.
+    edge: u32,
+    /// smoltcp has it, and only what continues it may follow.
+    pub(crate) is_over: bool,
     /// Successors may acknowledge more.
     may_advance: bool,
     /// When its first segment came.
@@ -76,7 +81,6 @@ fn reaches(edge: u32, end: u32) -> bool {
 fn may_lead(flow: &Flow, state: State, tcp: &Tcp) -> Option<u32> {
     let edge = flow.window_edge()?;
     let leads = is_plain(tcp)
-        && tcp.flags & PSH == 0
         && matches!(state, State::Established | State::FinWait1 | State::FinWait2)
         && flow.rcv_nxt() == Some(tcp.seq)
         // smoltcp drops a segment that acknowledges less than is known, data and all.
@@ -125,6 +129,8 @@ impl Run {
             tcp: *tcp,
             next,
             room,
+            edge,
+            is_over: false,
             may_advance: state == State::Established,
             begun,
         }
@@ -191,9 +197,18 @@ impl Run {
         self.tcp.flags |= if is_last { PSH } else { 0 };
     }
 
+    /// smoltcp has taken all of it: what may follow is what could have been added.
+    #[inline(always)]
+    pub(crate) fn renew(&mut self) {
+        self.is_over = true;
+        (self.tcp.seq, self.tcp.payload_len, self.tcp.flags) = (self.next, 0, ACK);
+        // As in `new`.
+        self.room = self.edge.wrapping_sub(self.next).min((LEN_MAX - self.headers_len) as u32);
+    }
+
     /// Puts into the headers what the segments have come to.
     #[inline(always)]
-    fn write_headers(&mut self) {
+    pub(crate) fn write_headers(&mut self) {
         // At most LEN_MAX. The header checksum is not looked at again.
         let len = (self.headers_len + self.tcp.payload_len as usize) as u16;
         if self.is_v4 {
@@ -202,6 +217,7 @@ impl Run {
             self.headers[4..6].copy_from_slice(&(len - ipv6::HEADER_LEN as u16).to_be_bytes());
         }
         let tcp = &mut self.headers[self.ip_len..];
+        tcp[4..8].copy_from_slice(&self.tcp.seq.to_be_bytes());
         tcp[8..12].copy_from_slice(&self.tcp.ack.to_be_bytes());
         tcp[ipv4::TCP_FLAGS_AT] = self.tcp.flags;
     }
@@ -247,9 +263,11 @@ impl Stack {
         }
         let Some(flow) = self.flows.at(index) else { return Fate::Spent };
         let state = flow.state();
-        if let Some(edge) = may_lead(flow, state, tcp) {
+        let ends = tcp.flags & PSH != 0;
+        if let Some(edge) = may_lead(flow, state, tcp).filter(|_| !ends || self.runs.len() < RUNS_MAX) {
             self.begin(Run::new(index, packet, tcp, edge, (state, self.now)));
-            return Fate::Kept(all_of(index, packet, tcp, Then::Wait));
+            let then = if ends { Then::Flush } else { Then::Wait };
+            return Fate::Kept(all_of(index, packet, tcp, then));
         }
         if may_wait(flow, state, packet, tcp) {
             self.begin(Run::new(index, packet, tcp, tcp.seq, (state, self.now)));
@@ -302,15 +320,55 @@ impl Stack {
         !self.runs.is_empty()
     }
 
-    #[inline]
     fn flush_at(&mut self, at: usize) {
-        let mut run = self.runs.remove(at);
-        run.write_headers();
+        self.runs[at].write_headers();
+        match self.data_only(at) {
+            Outcome::Untouched => {}
+            Outcome::Taken | Outcome::Seen => return self.drop_run(at),
+            Outcome::Broken => return,
+        }
+        let run = self.runs.remove(at);
         let Some(offset) = self.flows.at(run.index).map(Flow::received) else { return };
         let growth = self.segment(run.index, &run.headers[..run.headers_len], &run.tcp).growth;
         if run.tcp.payload_len > 0 {
             self.settle(run.index, offset, growth);
         }
+    }
+
+    #[inline(always)]
+    fn drop_run(&mut self, at: usize) {
+        drop(self.runs.remove(at));
+    }
+
+    /// Hands on what is kept of one connection, which has come to its end. If it is the newest run and nothing was
+    /// remarkable about it, its place stays for what continues it.
+    #[inline]
+    pub(crate) fn end_run(&mut self, index: u32) {
+        match self.runs.last() {
+            Some(run) if run.index == index => {
+                self.end_newest();
+            }
+            _ => self.flush(index),
+        }
+    }
+
+    /// The same of the newest run; says whether its place stays.
+    #[inline(always)]
+    pub(crate) fn end_newest(&mut self) -> bool {
+        let Some(at) = self.runs.len().checked_sub(1) else { return false };
+        self.runs[at].write_headers();
+        match self.data_only(at) {
+            Outcome::Taken => {
+                let run = &mut self.runs[at];
+                run.renew();
+                run.begun = self.now;
+                return true;
+            }
+            Outcome::Seen => self.drop_run(at),
+            Outcome::Untouched => self.flush_at(at),
+            Outcome::Broken => {}
+        }
+        false
     }
 }
 

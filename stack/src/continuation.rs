@@ -93,12 +93,21 @@ impl Run {
 }
 
 impl Stack {
-    /// Adds frames to the newest run as long as they continue it. Everything that is the same for all of them is
-    /// looked up once.
+    /// Takes frames as long as they continue the newest run, or one that has just ended with PSH.
     #[inline(never)]
     pub(crate) fn follow(&mut self, frames: &mut Drain<'_, RxFrame>) {
-        let Some(run) = self.runs.last_mut() else { return };
-        let Some(flow) = self.flows.at_mut(run.index()).filter(has_reader) else { return };
+        while self.gather(frames) && self.end_newest() {}
+        if self.runs.last().is_some_and(|run| run.is_over) {
+            self.runs.truncate(self.runs.len() - 1);
+        }
+    }
+
+    /// Adds frames to the newest run as long as they continue it; says whether the last one has PSH. Everything that is
+    /// the same for all of them is looked up once.
+    #[inline(always)]
+    fn gather(&mut self, frames: &mut Drain<'_, RxFrame>) -> bool {
+        let Some(run) = self.runs.last_mut() else { return false };
+        let Some(flow) = self.flows.at_mut(run.index()).filter(has_reader) else { return false };
         let (mac, pieces) = (self.outbox.mac.0, &mut flow.reassembly);
         let (mut count, mut len_of_all, mut is_last) = (0, 0, false);
         while let Some(frame) = frames.as_slice().first().filter(|_| !is_last) {
@@ -114,15 +123,14 @@ impl Stack {
             count += 1;
             len_of_all += len as usize;
         }
+        // The first of a run is counted by itself, the first behind one that is over is not.
+        self.counters.rx_tcp_merged += (count - usize::from(run.is_over && count > 0)) as u64;
+        self.counters.rx_tcp += count as u64;
+        run.is_over &= count == 0;
         self.store.count(count);
         pieces.push_run(count, len_of_all);
         pieces.count_pages(count);
-        self.counters.rx_tcp += count as u64;
-        self.counters.rx_tcp_merged += count as u64;
-        if is_last {
-            let index = run.index();
-            self.flush(index);
-        }
+        is_last
     }
 }
 

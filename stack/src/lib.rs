@@ -33,6 +33,7 @@ mod contain;
 mod continuation;
 mod cookie;
 mod counters;
+mod data_only;
 mod datagram;
 mod demux;
 mod dhcp;

@@ -112,7 +112,7 @@ impl Stack {
         }
         match keep.then {
             Then::Wait => {}
-            Then::Flush => self.flush(keep.index),
+            Then::Flush => self.end_run(keep.index),
             Then::Settle { offset, growth } => self.settle(keep.index, offset, growth),
         }
     }
@@ -122,11 +122,18 @@ impl Stack {
     pub(crate) fn settle(&mut self, index: u32, offset: u64, growth: usize) {
         let Some(flow) = self.flows.at_mut(index).filter(has_reader) else { return };
         if flow.reassembly.settle(&mut self.store, offset, growth).is_err() {
-            // Never a wrong byte: rather no connection.
-            self.counters.stream_missing += 1;
-            flow.reassembly.clear(&mut self.store);
-            self.broken(index, &[]);
+            self.stream_is_missing(index);
         }
+    }
+
+    /// smoltcp counts bytes that nobody has. Never a wrong byte: rather no connection.
+    #[cold]
+    pub(crate) fn stream_is_missing(&mut self, index: u32) {
+        self.counters.stream_missing += 1;
+        if let Some(flow) = self.flows.at_mut(index) {
+            flow.reassembly.clear(&mut self.store);
+        }
+        self.broken(index, &[]);
     }
 
     /// Gives pages back that are kept for readers who do not come, as many as the card may need. What smoltcp has not
