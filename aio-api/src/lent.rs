@@ -107,7 +107,7 @@ impl Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        if self.pieces.iter().any(|piece| matches!(piece, Piece::Page { .. })) {
+        if self.pieces.iter().any(Piece::is_page) {
             // There is room: each list in there has a page of the pool.
             let _ = self.home.dropped.push(std::mem::take(&mut self.pieces));
         }

@@ -337,7 +337,7 @@ impl Stack {
 
     #[inline(always)]
     fn drop_run(&mut self, at: usize) {
-        drop(self.runs.remove(at));
+        self.runs.remove(at);
     }
 
     /// Hands on what is kept of one connection, which has come to its end. If it is the newest run and nothing was

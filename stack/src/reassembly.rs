@@ -13,8 +13,8 @@ use crate::store::{Piece, Store};
 
 #[derive(Default)]
 pub(crate) struct Reassembly {
-    /// Those before `first` are used up.
-    pieces: Vec<Piece>,
+    /// Those before `first` are used up, and only those are `None`.
+    pieces: Vec<Option<Piece>>,
     first: usize,
     /// Bytes of them that smoltcp has accepted.
     ready: usize,
@@ -50,13 +50,13 @@ impl Reassembly {
     pub(crate) fn push(&mut self, piece: Piece) {
         self.pages += usize::from(piece.is_page());
         self.push_run(1, piece.len());
-        self.pieces.push(piece);
+        self.pieces.push(Some(piece));
     }
 
     /// The same for pages of one run; [`push_run`](Reassembly::push_run) counts them.
     #[inline]
     pub(crate) fn push_page(&mut self, piece: Piece) {
-        self.pieces.push(piece);
+        self.pieces.push(Some(piece));
     }
 
     /// `count` pages with `len` bytes have been pushed.
@@ -87,11 +87,11 @@ impl Reassembly {
     #[inline(never)]
     fn settle_apart(&mut self, store: &mut Store, offset: u64, growth: usize) -> Result<(), Missing> {
         while self.undecided_len > growth {
-            let Some(mut last) = self.pieces.pop() else { break };
+            let Some(mut last) = self.pieces.pop().flatten() else { break };
             let (len, over) = (last.len(), self.undecided_len - growth);
             if len > over {
                 last.truncate(len - over);
-                self.pieces.push(last);
+                self.pieces.push(Some(last));
                 self.undecided_len = growth;
                 break;
             }
@@ -107,7 +107,7 @@ impl Reassembly {
         if from < to {
             let bytes = joined.ok_or(Missing)?;
             self.ready += bytes.len();
-            self.pieces.push(Piece::Copy { bytes, start: 0 });
+            self.pieces.push(Some(Piece::of(bytes)));
         }
         Ok(())
     }
@@ -117,10 +117,8 @@ impl Reassembly {
     pub(crate) fn read(&mut self, store: &mut Store, into: &mut [u8]) -> usize {
         // What is undecided begins with a piece of its own.
         let (most, mut taken, mut pages) = (self.ready.min(into.len()), 0, 0);
-        for piece in self.pieces.get_mut(self.first..).unwrap_or_default() {
-            if taken == most {
-                break;
-            }
+        for place in self.pieces.get_mut(self.first..).unwrap_or_default() {
+            let Some(piece) = place.as_mut().filter(|_| taken < most) else { break };
             let bytes = piece.bytes(store.pool());
             let (len, count) = (bytes.len(), bytes.len().min(most - taken));
             into[taken..taken + count].copy_from_slice(&bytes[..count]);
@@ -129,7 +127,7 @@ impl Reassembly {
                 piece.advance(count);
                 break;
             }
-            pages += usize::from(store.reuse(std::mem::replace(piece, Piece::NONE)));
+            pages += usize::from(place.take().is_some_and(|piece| store.reuse(piece)));
             self.first += 1;
         }
         store.forget(pages);
@@ -157,12 +155,12 @@ impl Reassembly {
         let (mut taken, mut copied, mut pages) = (0, false, 0);
         // Where there are plenty, pages are counted once for all.
         let plenty = store.may_lend(self.pages);
-        for piece in self.pieces.get_mut(self.first..).unwrap_or_default() {
-            let len = piece.len();
+        for place in self.pieces.get_mut(self.first..).unwrap_or_default() {
+            let len = place.as_ref().map_or(0, Piece::len);
             if taken == self.ready || (taken > 0 && taken + len > most) {
                 break;
             }
-            let piece = std::mem::replace(piece, Piece::NONE);
+            let Some(piece) = place.take() else { break };
             self.first += 1;
             taken += len;
             if plenty && piece.is_page() {
@@ -191,15 +189,15 @@ impl Reassembly {
     /// Moves what lies in pages into ordinary memory, so that the card gets them back; says how many.
     pub(crate) fn evacuate(&mut self, store: &mut Store) -> u64 {
         let moved = self.pages as u64;
-        let mut copies: Vec<Piece> = Vec::with_capacity(self.pieces.len() - self.first);
-        for piece in self.pieces.drain(..).skip(self.first) {
+        let mut copies: Vec<Option<Piece>> = Vec::new();
+        for piece in self.pieces.drain(..).flatten() {
             if !piece.is_page() {
-                copies.push(piece);
+                copies.push(Some(piece));
                 continue;
             }
             let bytes = piece.bytes(store.pool());
-            if !copies.last_mut().is_some_and(|last| last.append(bytes)) {
-                copies.push(Piece::copy_of(bytes));
+            if !copies.last_mut().and_then(Option::as_mut).is_some_and(|last| last.append(bytes)) {
+                copies.push(Some(Piece::copy_of(bytes)));
             }
             store.free(piece);
         }
@@ -209,7 +207,7 @@ impl Reassembly {
 
     /// Nobody will read any more.
     pub(crate) fn clear(&mut self, store: &mut Store) {
-        self.pieces.drain(..).for_each(|piece| store.free(piece));
+        self.pieces.drain(..).flatten().for_each(|piece| store.free(piece));
         self.ahead.clear(store);
         (self.ready, self.undecided, self.undecided_len, self.pages, self.first) = (0, 0, 0, 0, 0);
     }

@@ -23,21 +23,26 @@ pub enum Piece {
         /// How many they are.
         len: u16,
     },
-    /// A part of ordinary memory: its bytes from `start` on.
-    Copy {
-        /// What holds the bytes.
-        bytes: Vec<u8>,
-        /// Those before are somebody else's, or read already.
-        start: usize,
-    },
+    /// Ordinary memory.
+    Copy(Box<Copied>),
+}
+
+/// A part of ordinary memory. Boxed, so that a [`Piece`] is as small as a page's name: there are many of those.
+#[derive(Debug)]
+pub struct Copied {
+    bytes: Vec<u8>,
+    /// The bytes before have been read already.
+    start: usize,
 }
 
 impl Piece {
-    /// No bytes.
-    pub(crate) const NONE: Piece = Piece::Copy { bytes: Vec::new(), start: 0 };
-
     pub(crate) fn copy_of(bytes: &[u8]) -> Piece {
-        Piece::Copy { bytes: bytes.to_vec(), start: 0 }
+        Piece::of(bytes.to_vec())
+    }
+
+    /// Memory that is nobody else's.
+    pub(crate) fn of(bytes: Vec<u8>) -> Piece {
+        Piece::Copy(Box::new(Copied { bytes, start: 0 }))
     }
 
     /// Bytes in it.
@@ -46,7 +51,7 @@ impl Piece {
     pub fn len(&self) -> usize {
         match self {
             Piece::Page { len, .. } => usize::from(*len),
-            Piece::Copy { bytes, start } => bytes.len() - start,
+            Piece::Copy(copy) => copy.bytes.len() - copy.start,
         }
     }
 
@@ -56,8 +61,10 @@ impl Piece {
         self.len() == 0
     }
 
+    /// Whether it is a page.
     #[inline]
-    pub(crate) fn is_page(&self) -> bool {
+    #[must_use]
+    pub fn is_page(&self) -> bool {
         matches!(self, Piece::Page { .. })
     }
 
@@ -73,7 +80,7 @@ impl Piece {
             Piece::Page { page, start, len } => {
                 &pool.bytes(page)[usize::from(*start)..usize::from(*start) + usize::from(*len)]
             }
-            Piece::Copy { bytes, start } => &bytes[*start..],
+            Piece::Copy(copy) => &copy.bytes[copy.start..],
         }
     }
 
@@ -86,7 +93,7 @@ impl Piece {
                 let count = count.min(usize::from(*len)) as u16;
                 (*start, *len) = (*start + count, *len - count);
             }
-            Piece::Copy { bytes, start } => *start = (*start + count).min(bytes.len()),
+            Piece::Copy(copy) => copy.start = (copy.start + count).min(copy.bytes.len()),
         }
     }
 
@@ -94,15 +101,15 @@ impl Piece {
     pub(crate) fn truncate(&mut self, count: usize) {
         match self {
             Piece::Page { len, .. } => *len = count.min(usize::from(*len)) as u16,
-            Piece::Copy { bytes, start } => bytes.truncate(*start + count),
+            Piece::Copy(copy) => copy.bytes.truncate(copy.start + count),
         }
     }
 
     /// Adds bytes to a copy that has room for them.
     pub(crate) fn append(&mut self, more: &[u8]) -> bool {
         match self {
-            Piece::Copy { bytes, .. } if bytes.len() + more.len() <= CHUNK_LEN => {
-                bytes.extend_from_slice(more);
+            Piece::Copy(copy) if copy.bytes.len() + more.len() <= CHUNK_LEN => {
+                copy.bytes.extend_from_slice(more);
                 true
             }
             _ => false,
@@ -188,7 +195,7 @@ impl Store {
                 self.spare.push(page);
                 true
             }
-            Piece::Copy { .. } => false,
+            Piece::Copy(_) => false,
         }
     }
 
@@ -231,7 +238,7 @@ impl Store {
                 self.lent += 1;
                 (piece, false)
             }
-            Piece::Copy { .. } => (piece, true),
+            Piece::Copy(_) => (piece, true),
         }
     }
 
