@@ -124,7 +124,7 @@ impl Run {
             expected: if tcp.payload_len > 0 {
                 Expected::after(&headers[..headers_len])
             } else {
-                Expected::default()
+                Expected::NONE
             },
             tcp: *tcp,
             next,
@@ -180,17 +180,21 @@ impl Run {
     /// Adds a segment that follows.
     #[inline(always)]
     fn add(&mut self, packet: &Packet<'_>, tcp: &Tcp) {
-        self.extend(options(packet, tcp), tcp.payload_len, tcp.has(PSH));
+        self.set_options(options(packet, tcp));
+        self.extend(tcp.payload_len, tcp.has(PSH));
         self.tcp.ack = tcp.ack;
     }
 
-    /// Adds `len` bytes that come with these options.
+    /// Of a run's options those of the last segment count: the time in them.
     #[inline(always)]
-    pub(crate) fn extend(&mut self, options: &[u8], len: u32, is_last: bool) {
-        if !options.is_empty() {
-            let start = self.ip_len + ipv4::TCP_HEADER_LEN;
-            self.headers[start..start + options.len()].copy_from_slice(options);
-        }
+    pub(crate) fn set_options(&mut self, options: &[u8]) {
+        let start = self.ip_len + ipv4::TCP_HEADER_LEN;
+        self.headers[start..start + options.len()].copy_from_slice(options);
+    }
+
+    /// Adds `len` bytes.
+    #[inline(always)]
+    pub(crate) fn extend(&mut self, len: u32, is_last: bool) {
         self.next = self.next.wrapping_add(len);
         self.room -= len;
         self.tcp.payload_len += len;

@@ -9,6 +9,7 @@ use crate::Stack;
 use crate::coalesce::Run;
 use crate::ether;
 use crate::ipv4::{self, PSH, TCP_HEADER_LEN};
+use crate::packet::PROTOCOL_TCP;
 use crate::receive::has_reader;
 use crate::store::Piece;
 use naio_nic::{RxChecksum, RxFrame};
@@ -22,73 +23,95 @@ const HEADERS: usize = TCP + TCP_HEADER_LEN;
 /// Bytes of the two headers.
 const HEADERS_LEN: usize = ipv4::HEADER_LEN + TCP_HEADER_LEN;
 
-/// The bits of both headers, eight bytes at a time, that are the same in each segment of a run; numbers of RFC 791 3.1
-/// and RFC 9293 3.1. Version and header length, fragmentation; protocol and source; destination and ports; sequence
-/// and acknowledgment number; data offset, flags without PSH, window.
-const SAME: [u64; 5] = [
-    0xff00_0000_0000_3fff_u64.to_be(),
-    0x00ff_0000_ffff_ffff_u64.to_be(),
-    u64::MAX,
-    u64::MAX,
-    0xf0f7_ffff_0000_0000_u64.to_be(),
-];
-/// The word with sequence and acknowledgment number.
-const NUMBERS: usize = 3;
+/// Fragment offset and flags without DF, and protocol, in the word of RFC 791 3.1 that has them: no fragment, TCP.
+const WHOLE_TCP: (u32, u32) = (0x3fff_00ff, PROTOCOL_TCP as u32);
+/// Data offset, flags without PSH, and window, in the word of RFC 9293 3.1 that has them.
+const SAME: u32 = 0xf0f7_ffff;
+/// Version 4, and a header without options.
+const PLAIN_IPV4: u8 = 0x45;
 
-/// What the next segment of a run looks like.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Expected([u64; 5]);
+/// What the next segment of a run looks like: the parts of both headers that are the same in each. Words are compared as
+/// they lie in memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expected {
+    addresses: u64,
+    ports: u32,
+    /// [`SAME`] of the first segment.
+    rest: u32,
+}
 
 impl Expected {
+    /// Matches no segment: `SAME` leaves nothing like that.
+    pub(crate) const NONE: Expected = Expected { addresses: 0, ports: 0, rest: u32::MAX };
+
     /// Of a packet that begins with these headers, and has data.
     #[inline(always)]
     pub(crate) fn after(headers: &[u8]) -> Expected {
-        let mut words = [0; 5];
-        // Headers of another form match nothing: no segment has version 0.
-        if let Some(headers) = headers.first_chunk::<HEADERS_LEN>().filter(|headers| headers[0] == 0x45) {
-            (0..5).for_each(|n| words[n] = word(headers, 8 * n) & SAME[n]);
+        match headers.first_chunk::<HEADERS_LEN>() {
+            Some(headers) if headers[0] == PLAIN_IPV4 => Expected {
+                addresses: u64::from_ne_bytes(part(headers, 12)),
+                ports: u32::from_ne_bytes(part(headers, 20)),
+                rest: u32::from_ne_bytes(part(headers, 32)) & SAME.to_be(),
+            },
+            _ => Expected::NONE,
         }
-        Expected(words)
     }
 
+    /// `numbers` are sequence and acknowledgment number, as they follow each other.
     #[inline(always)]
-    fn matches(&self, headers: &[u8; HEADERS_LEN], next: u32, ack: u32) -> bool {
-        let mut expected = self.0;
-        expected[NUMBERS] = (u64::from(next) << 32 | u64::from(ack)).to_be();
-        (0..5).fold(0, |other, n| other | ((word(headers, 8 * n) & SAME[n]) ^ expected[n])) == 0
+    fn matches(&self, headers: &[u8; HEADERS_LEN], numbers: u64) -> bool {
+        let (mask, whole_tcp) = WHOLE_TCP;
+        u64::from_be_bytes(part(headers, 24)) == numbers
+            && u64::from_ne_bytes(part(headers, 12)) == self.addresses
+            && u32::from_ne_bytes(part(headers, 20)) == self.ports
+            && u32::from_ne_bytes(part(headers, 32)) & SAME.to_be() == self.rest
+            && u32::from_ne_bytes(part(headers, 6)) & mask.to_be() == whole_tcp.to_be()
+            && headers[0] == PLAIN_IPV4
     }
 }
 
+/// `N` bytes from `at` on, which is known when this is compiled.
 #[inline(always)]
-fn word(headers: &[u8; HEADERS_LEN], at: usize) -> u64 {
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&headers[at..at + 8]);
-    u64::from_ne_bytes(bytes)
+fn part<const N: usize>(headers: &[u8; HEADERS_LEN], at: usize) -> [u8; N] {
+    let mut bytes = [0; N];
+    bytes.copy_from_slice(&headers[at..at + N]);
+    bytes
+}
+
+/// How far a run has come while frames are added to it.
+struct Reach {
+    /// Sequence and acknowledgment number of the next segment.
+    numbers: u64,
+    room: u32,
 }
 
 impl Run {
-    /// Where the payload of this frame begins in its packet, and how long it is, if the frame is for the station `mac`
-    /// and continues the run.
     #[inline(always)]
-    fn continuation(&self, frame: &[u8], mac: [u8; 6], checksum: RxChecksum) -> Option<(usize, u32)> {
-        let (link, packet) = frame.split_first_chunk::<IP>()?;
-        let headers = packet.first_chunk::<HEADERS_LEN>()?;
+    fn reach(&self) -> Reach {
+        Reach { numbers: u64::from(self.next) << 32 | u64::from(self.tcp.ack), room: self.room }
+    }
+
+    /// How long the payload of this frame is, if the frame is for the station `mac` and continues the run.
+    #[inline(always)]
+    fn continuation(&self, reach: &Reach, frame: &[u8], mac: [u8; 6], checksum: RxChecksum) -> Option<u32> {
+        let whole = frame.first_chunk::<HEADERS>()?;
+        let headers = whole.last_chunk::<HEADERS_LEN>()?;
         let total = usize::from(u16::from_be_bytes([headers[2], headers[3]]));
-        if !self.expected.matches(headers, self.next, self.tcp.ack)
+        if !self.expected.matches(headers, reach.numbers)
             || total <= self.headers_len
-            || total > packet.len()
-            || link[..6] != mac
-            || link[12..] != ether::TYPE_IPV4.to_be_bytes()
-            || (checksum != RxChecksum::Good && !is_right(packet, total, self.ends))
+            || total > frame.len() - IP
+            || whole[..6] != mac
+            || whole[12..IP] != ether::TYPE_IPV4.to_be_bytes()
+            || (checksum != RxChecksum::Good && !is_right(&frame[IP..], total, self.ends))
         {
             return None;
         }
         let len = (total - self.headers_len) as u32;
-        let fits = len <= self.room;
+        let fits = len <= reach.room;
         // There is a byte behind the headers, so they are there.
         let options =
             self.headers_len == HEADERS_LEN || self.has_options(&frame[HEADERS..IP + self.headers_len]);
-        (fits && options).then_some((self.headers_len, len))
+        (fits && options).then_some(len)
     }
 }
 
@@ -108,28 +131,36 @@ impl Stack {
     fn gather(&mut self, frames: &mut Drain<'_, RxFrame>) -> bool {
         let Some(run) = self.runs.last_mut() else { return false };
         let Some(flow) = self.flows.at_mut(run.index()).filter(has_reader) else { return false };
-        let (mac, pieces) = (self.outbox.mac.0, &mut flow.reassembly);
-        let (mut count, mut len_of_all, mut is_last) = (0, 0, false);
-        while let Some(frame) = frames.as_slice().first().filter(|_| !is_last) {
+        let (mac, pieces, mut reach) = (self.outbox.mac.0, &mut flow.reassembly, run.reach());
+        let (before, mut is_last) = (pieces.count(), false);
+        while let Some(frame) = frames.as_slice().first() {
             let start = usize::from(frame.offset);
             let bytes = self.store.pool().bytes(&frame.page).get(start..start + usize::from(frame.len));
             let Some(bytes) = bytes else { break };
-            let Some((from, len)) = run.continuation(bytes, mac, frame.checksum) else { break };
+            let Some(len) = run.continuation(&reach, bytes, mac, frame.checksum) else { break };
             is_last = bytes[TCP + ipv4::TCP_FLAGS_AT] & PSH != 0;
-            run.extend(&bytes[HEADERS..IP + from], len, is_last);
+            if run.headers_len > HEADERS_LEN {
+                run.set_options(&bytes[HEADERS..IP + run.headers_len]);
+            }
+            reach.room -= len;
+            // What the sequence number carries over is lost, as it should be.
+            reach.numbers = reach.numbers.wrapping_add(u64::from(len) << 32);
             let Some(RxFrame { page, offset, .. }) = frames.next() else { break };
             // A page is at most 16 KiB long.
-            pieces.push_page(Piece::Page { page, start: offset + (IP + from) as u16, len: len as u16 });
-            count += 1;
-            len_of_all += len as usize;
+            let start = offset + (IP + run.headers_len) as u16;
+            pieces.push_page(Piece::Page { page, start, len: len as u16 });
+            if is_last {
+                break;
+            }
         }
+        let (count, len) = (pieces.count() - before, run.room - reach.room);
+        self.store.count(count);
+        pieces.push_run(count, len as usize);
         // The first of a run is counted by itself, the first behind one that is over is not.
         self.counters.rx_tcp_merged += (count - usize::from(run.is_over && count > 0)) as u64;
         self.counters.rx_tcp += count as u64;
         run.is_over &= count == 0;
-        self.store.count(count);
-        pieces.push_run(count, len_of_all);
-        pieces.count_pages(count);
+        run.extend(len, is_last);
         is_last
     }
 }

@@ -49,14 +49,21 @@ impl Reassembly {
     #[inline]
     pub(crate) fn push(&mut self, piece: Piece) {
         self.pages += usize::from(piece.is_page());
-        self.push_run(1, piece.len());
+        self.undecided += 1;
+        self.undecided_len += piece.len();
         self.pieces.push(Some(piece));
     }
 
-    /// The same for pages of one run; [`push_run`](Reassembly::push_run) counts them.
+    /// The same for a page of a run; [`push_run`](Reassembly::push_run) counts them.
     #[inline]
     pub(crate) fn push_page(&mut self, piece: Piece) {
         self.pieces.push(Some(piece));
+    }
+
+    /// Pieces that are here or used up: how far this grows is how many have been pushed.
+    #[inline]
+    pub(crate) fn count(&self) -> usize {
+        self.pieces.len()
     }
 
     /// `count` pages with `len` bytes have been pushed.
@@ -64,11 +71,6 @@ impl Reassembly {
     pub(crate) fn push_run(&mut self, count: usize, len: usize) {
         self.undecided += count;
         self.undecided_len += len;
-    }
-
-    /// Counts pages that were pushed.
-    #[inline]
-    pub(crate) fn count_pages(&mut self, count: usize) {
         self.pages += count;
     }
 
