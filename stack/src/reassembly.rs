@@ -139,7 +139,7 @@ impl Reassembly {
         taken
     }
 
-    /// Forgets pieces that are used up, seldom enough to cost little.
+    /// Forgets places that are used up, seldom enough to cost little.
     #[inline]
     fn tidy(&mut self) {
         if self.first == self.pieces.len() {
@@ -154,32 +154,49 @@ impl Reassembly {
     /// Takes whole pieces out as they are, as long as they have `most` bytes together or fewer, but at least one;
     /// appends them and says how many bytes they have, and whether any was copied.
     pub(crate) fn lend(&mut self, store: &mut Store, most: usize, out: &mut Vec<Piece>) -> (usize, bool) {
-        let (mut taken, mut copied, mut pages) = (0, false, 0);
-        // Where there are plenty, pages are counted once for all.
-        let plenty = store.may_lend(self.pages);
-        for place in self.pieces.get_mut(self.first..).unwrap_or_default() {
-            let len = place.as_ref().map_or(0, Piece::len);
-            if taken == self.ready || (taken > 0 && taken + len > most) {
+        let pieces = self.pieces.get(self.first..).unwrap_or_default();
+        // The first one whatever its length; what is undecided begins with a piece of its own.
+        let first = pieces.first().and_then(Option::as_ref).map_or(0, Piece::len);
+        let most = most.max(first).min(self.ready);
+        let (mut taken, mut whole, mut pages) = (0, 0, 0);
+        for piece in pieces.iter().flatten() {
+            let end = taken + piece.len();
+            if end > most {
                 break;
             }
-            let Some(piece) = place.take() else { break };
-            self.first += 1;
-            taken += len;
-            if plenty && piece.is_page() {
-                pages += 1;
-                out.push(piece);
-                continue;
-            }
-            self.pages -= usize::from(piece.is_page());
-            let (piece, is_copy) = store.lend(piece);
-            out.push(piece);
-            copied |= is_copy;
+            (taken, whole, pages) = (end, whole + 1, pages + usize::from(piece.is_page()));
         }
-        store.lend_pages(pages);
+        let mut copied = pages < whole;
+        // Where there are plenty, pages are counted once for all.
+        if store.may_lend(self.pages) {
+            self.take_out(whole, |piece| out.push(piece));
+            store.lend_pages(pages);
+        } else {
+            self.take_out(whole, |piece| {
+                let (piece, is_copy) = store.lend(piece);
+                out.push(piece);
+                copied |= is_copy;
+            });
+        }
         self.pages -= pages;
         self.ready -= taken;
-        self.tidy();
         (taken, copied)
+    }
+
+    /// Takes out the first `whole` pieces.
+    #[inline(always)]
+    fn take_out(&mut self, whole: usize, mut each: impl FnMut(Piece)) {
+        let end = self.first + whole;
+        if end < self.pieces.len() {
+            self.pieces[self.first..end].iter_mut().filter_map(Option::take).for_each(each);
+        } else {
+            for place in self.pieces.drain(self.first..) {
+                let Some(piece) = place else { break };
+                each(piece);
+            }
+        }
+        self.first = end.min(self.pieces.len());
+        self.tidy();
     }
 
     /// Pages that are held for whoever reads.
