@@ -169,7 +169,8 @@ impl Stack {
 /// for all of a run.
 #[inline(never)]
 fn is_right(packet: &[u8], len: usize, ends: Sum) -> bool {
-    let Some((header, segment)) = packet[..len].split_at_checked(ipv4::HEADER_LEN) else { return false };
+    let parts = packet.get(..len).and_then(|packet| packet.split_first_chunk::<{ ipv4::HEADER_LEN }>());
+    let Some((header, segment)) = parts else { return false };
     // A packet is at most 65 535 bytes long.
-    Sum::ZERO.bytes(header).is_valid() && ends.word(segment.len() as u16).bytes(segment).is_valid()
+    Sum::ZERO.array(header).is_valid() && ends.word(segment.len() as u16).bytes(segment).is_valid()
 }
