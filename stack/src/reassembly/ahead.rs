@@ -2,23 +2,107 @@
 //!
 //! Receives what smoltcp's assembler has accepted, by its offset in the stream, and keeps exactly that: as many runs,
 //! and of bytes that came twice the later ones, as smoltcp's ring would hold them. Copied at once, since a page is as
-//! large for one byte as for a full segment, and one loss may keep a whole window waiting. Hands a run on, without
-//! copying it again, when the stream has reached it.
+//! large for one byte as for a full segment, and one loss may keep a whole window waiting. Hands a whole run on
+//! in its own memory when the stream has reached it. It never moves a run for each segment that is added to it.
 
 use crate::store::Store;
 use smoltcp::config::ASSEMBLER_MAX_SEGMENT_COUNT;
+use std::collections::VecDeque;
+use std::ops::Range;
 
-/// A stretch without gaps.
-#[derive(Debug)]
+/// A stretch without gaps. It grows at both ends for what is added: a peer that sends a window backwards makes nobody
+/// move the whole of it for each segment.
+#[derive(Debug, Default)]
 struct Run {
     start: u64,
-    bytes: Vec<u8>,
+    bytes: VecDeque<u8>,
 }
 
 impl Run {
     fn end(&self) -> u64 {
         self.start + self.bytes.len() as u64
     }
+
+    /// Bytes that touch these or overlap with them: in place of what is here, and beyond it at both ends.
+    fn put(&mut self, start: u64, bytes: &[u8]) {
+        let before = self.start.saturating_sub(start) as usize;
+        let (before, bytes) = bytes.split_at(before);
+        let at = start.saturating_sub(self.start) as usize;
+        let (inside, behind) = bytes.split_at(bytes.len().min(self.bytes.len() - at));
+        moved(inside.len());
+        self.bytes.range_mut(at..at + inside.len()).zip(inside).for_each(|(to, from)| *to = *from);
+        self.append(behind);
+        self.prepend(before);
+    }
+
+    /// What another run that touches this one or overlaps with it has beyond its ends.
+    fn take_in(&mut self, other: &Run) {
+        let len = other.bytes.len();
+        let before = len.min(self.start.saturating_sub(other.start) as usize);
+        let behind = len.min(other.end().saturating_sub(self.end()) as usize);
+        other.slices(len - behind..len).into_iter().for_each(|bytes| self.append(bytes));
+        other.slices(0..before).into_iter().rev().for_each(|bytes| self.prepend(bytes));
+    }
+
+    /// Takes out what lies before an offset that is not beyond the end. The shorter part is copied.
+    fn split_to(&mut self, to: u64) -> VecDeque<u8> {
+        let count = (to - self.start) as usize;
+        self.start = to;
+        let rest = self.bytes.len() - count;
+        moved(count.min(rest));
+        if rest < count {
+            let rest = self.bytes.split_off(count);
+            return std::mem::replace(&mut self.bytes, rest);
+        }
+        let taken = self.bytes.drain(..count).collect();
+        // No more memory than a few times what is here and counted.
+        if rest < self.bytes.capacity() / 4 {
+            moved(rest);
+            self.bytes.shrink_to_fit();
+        }
+        taken
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        self.reserve(bytes.len());
+        moved(bytes.len());
+        self.bytes.extend(bytes);
+    }
+
+    fn prepend(&mut self, bytes: &[u8]) {
+        let (count, len) = (bytes.len(), self.bytes.len());
+        self.append(bytes);
+        // The shorter part goes to the other end.
+        moved(count.min(len));
+        self.bytes.rotate_right(count);
+        self.start -= count as u64;
+    }
+
+    fn reserve(&mut self, more: usize) {
+        if self.bytes.capacity() - self.bytes.len() < more {
+            moved(self.bytes.len());
+            self.bytes.reserve(more);
+        }
+    }
+
+    fn slices(&self, range: Range<usize>) -> [&[u8]; 2] {
+        let (one, two) = self.bytes.as_slices();
+        let (Range { start, end }, cut) = (range, one.len());
+        [&one[start.min(cut)..end.min(cut)], &two[start.saturating_sub(cut)..end.saturating_sub(cut)]]
+    }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Bytes that were written somewhere, by this thread.
+    static MOVED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// Counts for the tests, which have no clock.
+#[inline]
+fn moved(_count: usize) {
+    #[cfg(test)]
+    MOVED.set(MOVED.get() + _count);
 }
 
 /// Runs in order; between two of them something is missing.
@@ -44,27 +128,18 @@ impl Ahead {
             if self.runs.len() >= ASSEMBLER_MAX_SEGMENT_COUNT {
                 return false;
             }
-            self.runs.insert(first, Run { start, bytes: bytes.to_vec() });
+            moved(bytes.len());
+            self.runs.insert(first, Run { start, bytes: bytes.to_vec().into() });
             store.ahead += bytes.len();
             return true;
         }
-        let before: usize = self.runs[first..behind].iter().map(|run| run.bytes.len()).sum();
-        let lead = &mut self.runs[first];
-        let mut merged = match lead.start <= start {
-            true => Run { start: lead.start, bytes: std::mem::take(&mut lead.bytes) },
-            false => Run { start, bytes: Vec::new() },
-        };
-        let at = (start - merged.start) as usize;
-        let inside = bytes.len().min(merged.bytes.len() - at);
-        merged.bytes[at..at + inside].copy_from_slice(&bytes[..inside]);
-        merged.bytes.extend_from_slice(&bytes[inside..]);
-        // Of the others what reaches beyond; the first one was taken as a whole if it began before.
-        for run in &self.runs[first..behind] {
-            if run.end() > merged.end() {
-                let over = (run.end() - merged.end()) as usize;
-                merged.bytes.extend_from_slice(&run.bytes[run.bytes.len() - over..]);
-            }
-        }
+        let touched = &mut self.runs[first..behind];
+        let before: usize = touched.iter().map(|run| run.bytes.len()).sum();
+        // The longest takes in the others: a byte that is moved to another run is in one twice as long from then on.
+        let longest = touched.iter_mut().max_by_key(|run| run.bytes.len());
+        let mut merged = longest.map(std::mem::take).unwrap_or_default();
+        merged.put(start, bytes);
+        touched.iter().for_each(|run| merged.take_in(run));
         store.ahead = store.ahead + merged.bytes.len() - before;
         self.runs[first] = merged;
         self.runs.drain(first + 1..behind);
@@ -81,22 +156,18 @@ impl Ahead {
     pub(crate) fn join(&mut self, store: &mut Store, from: u64, to: u64) -> Option<Vec<u8>> {
         let mut joined = None;
         let reached = self.runs.partition_point(|run| run.start <= to);
-        // Behind `to` smoltcp has nothing that begins there, but it may have some of what follows.
-        let rest = self.runs[..reached]
-            .last_mut()
-            .filter(|run| run.end() > to)
-            .map(|run| Run { start: to, bytes: run.bytes.split_off((to - run.start) as usize) });
-        for run in self.runs.drain(..reached) {
-            store.ahead -= run.bytes.len();
-            if run.start <= from && from < to && run.end() == to {
-                let mut bytes = run.bytes;
-                bytes.drain(..(from - run.start) as usize);
-                joined = Some(bytes);
+        for run in &mut self.runs[..reached] {
+            // Behind `to` smoltcp has nothing that begins there, but it may have some of what follows.
+            let (start, end) = (run.start, run.end().min(to));
+            let mut bytes = run.split_to(end);
+            store.ahead -= bytes.len();
+            if start <= from && from < to && end == to {
+                bytes.drain(..(from - start) as usize);
+                moved(bytes.len());
+                joined = Some(bytes.into());
             }
         }
-        if let Some(rest) = rest {
-            self.runs.insert(0, rest);
-        }
+        self.runs.retain(|run| !run.bytes.is_empty());
         joined
     }
 
@@ -143,10 +214,49 @@ mod tests {
             }
             let from = ring.iter().position(Option::is_some).expect("something was added");
             let to = from + ring[from..].iter().position(Option::is_none).unwrap_or(LEN - from);
-            let joined = ahead.join(&mut store, from as u64, to as u64).expect("they are there");
-            assert!(joined.iter().eq(ring[from..to].iter().flatten()), "NAIO_SEED={seed}");
+            let kept = ring[to..].iter().flatten().count();
+            let middle = random.usize(from + 1..=to);
+            for part in [from..middle, middle..to].into_iter().filter(|part| !part.is_empty()) {
+                let joined =
+                    ahead.join(&mut store, part.start as u64, part.end as u64).expect("they are there");
+                assert!(joined.iter().eq(ring[part.clone()].iter().flatten()), "NAIO_SEED={seed}");
+                assert_eq!(store.ahead, kept + to - part.end, "NAIO_SEED={seed}");
+            }
             ahead.clear(&mut store);
             assert_eq!(store.ahead, 0, "NAIO_SEED={seed}");
+        }
+    }
+
+    /// In whatever order a window comes and however it leaves, byte by byte at worst.
+    #[test]
+    fn a_window_in_small_pieces_is_moved_a_few_times() {
+        const LEN: u64 = 64 << 10;
+        let backwards: Vec<u64> = (1..=LEN).rev().collect();
+        let forwards: Vec<u64> = (1..=LEN).collect();
+        // Each second one closes the gap between the one before and all the others.
+        let backwards_in_pairs: Vec<u64> = backwards.chunks(2).flat_map(|two| [two[1], two[0]]).collect();
+        let forwards_in_pairs: Vec<u64> = forwards.chunks(2).flat_map(|two| [two[1], two[0]]).collect();
+        // Both ends in turn.
+        let outwards: Vec<u64> = (0..LEN / 2).flat_map(|n| [LEN / 2 - n, LEN / 2 + 1 + n]).collect();
+        for order in [backwards, forwards, backwards_in_pairs, forwards_in_pairs, outwards] {
+            for step in [LEN, LEN / 2 + 1, 1] {
+                let pool = Pool::new(&Domain::new(), 1, 2_048).expect("memory");
+                let (mut store, mut ahead) = (Store::new(pool, 0), Ahead::default());
+                MOVED.set(0);
+                for &at in &order {
+                    assert!(ahead.insert(&mut store, at, &[at as u8]));
+                }
+                assert_eq!((ahead.runs.len(), store.ahead as u64), (1, LEN));
+                let mut next = 1;
+                while next <= LEN {
+                    let to = (next + step).min(LEN + 1);
+                    let bytes = ahead.join(&mut store, next, to).expect("they are there");
+                    assert!(bytes.iter().copied().eq((next..to).map(|at| at as u8)));
+                    next = to;
+                }
+                assert_eq!((ahead.is_empty(), store.ahead), (true, 0));
+                assert!(MOVED.get() as u64 <= 8 * LEN, "{} for {LEN} in steps of {step}", MOVED.get());
+            }
         }
     }
 
