@@ -23,4 +23,5 @@ pub mod qemu;
 pub mod results;
 pub mod setup;
 pub mod shell;
+mod table;
 pub mod topology;

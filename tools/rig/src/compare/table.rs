@@ -3,6 +3,7 @@
 use super::Topology;
 use super::record::Record;
 use crate::arm::{Arm, Experiment};
+use crate::table::{self, Row};
 use core::fmt::Write as _;
 
 /// What a rig of this kind showed for the kernel when it was designed (Debian 12, kernel 6.1, QEMU 7.2), instructions
@@ -18,7 +19,7 @@ fn reference(experiment: Experiment, topology: Topology) -> Option<[(&'static st
     Some([("translated", translated), ("pt", pt)])
 }
 
-/// One kind of run: an arm in an IOMMU mode, in order of first appearance.
+/// One kind of run: an arm in an IOMMU mode.
 type Kind = (Arm, &'static str);
 
 pub(super) fn render(experiment: Experiment, topology: Topology, records: &[Record]) -> String {
@@ -39,15 +40,10 @@ pub(super) fn render(experiment: Experiment, topology: Topology, records: &[Reco
         "{:<6} {:<20} {:<10} {:>7} {:>6} {:>49} {:>7} {:>6}",
         "", "", "", "", "%", "guest instructions/MiB, thousands ", "/turn", "256"
     );
-    for record in records {
-        row(&mut out, &record.run.to_string(), record);
-    }
-    let kinds = kinds(records);
-    for kind in &kinds {
-        row(&mut out, "median", &median_of(records, *kind));
-    }
+    table::rows(&mut out, records);
+    let kinds = table::kinds(records);
     ratios(&mut out, records, &kinds);
-    references(&mut out, experiment, topology, records, &kinds);
+    references(&mut out, experiment, topology, records);
     let _ = writeln!(
         out,
         "\nempty: turns that found nothing, {}. rep: iterations of string instructions\n\
@@ -64,24 +60,50 @@ pub(super) fn render(experiment: Experiment, topology: Topology, records: &[Reco
     out
 }
 
-fn row(out: &mut String, name: &str, r: &Record) {
-    let thousands = |n: f64| format!("{:.1}", n / 1e3);
-    let _ = writeln!(
-        out,
-        "{:<6} {:<20} {:<10} {:>7.1} {:>6.1} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7} {:>6}",
-        name,
-        r.arm,
-        r.iommu,
-        r.mb_per_s,
-        100.0 * r.cpu_busy,
-        thousands(r.insn_user_per_mib),
-        thousands(r.insn_kernel_per_mib),
-        thousands(r.insn_per_mib()),
-        thousands(r.empty_turn_insn_per_mib),
-        thousands(r.rep_user_per_mib + r.rep_kernel_per_mib),
-        r.frames_per_turn.map_or("-".to_owned(), |f| format!("{f:.1}")),
-        r.sha256_ok.map_or("-", |ok| if ok { "ok" } else { "WRONG" }),
-    );
+impl Row for Record {
+    type Kind = Kind;
+
+    fn kind(&self) -> Kind {
+        (self.who, self.iommu)
+    }
+
+    fn run(&self) -> u32 {
+        self.run
+    }
+
+    fn figures(&mut self) -> Vec<&mut f64> {
+        let mut figures = vec![
+            &mut self.seconds,
+            &mut self.mb_per_s,
+            &mut self.cpu_busy,
+            &mut self.insn_user_per_mib,
+            &mut self.insn_kernel_per_mib,
+            &mut self.rep_user_per_mib,
+            &mut self.rep_kernel_per_mib,
+            &mut self.empty_turn_insn_per_mib,
+            &mut self.empty_turns_per_mib,
+        ];
+        figures.extend(&mut self.frames_per_turn);
+        figures
+    }
+
+    fn cells(&self) -> String {
+        let thousands = |n: f64| format!("{:.1}", n / 1e3);
+        format!(
+            "{:<20} {:<10} {:>7.1} {:>6.1} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7} {:>6}",
+            self.arm,
+            self.iommu,
+            self.mb_per_s,
+            100.0 * self.cpu_busy,
+            thousands(self.insn_user_per_mib),
+            thousands(self.insn_kernel_per_mib),
+            thousands(self.insn_per_mib()),
+            thousands(self.empty_turn_insn_per_mib),
+            thousands(self.rep_user_per_mib + self.rep_kernel_per_mib),
+            self.frames_per_turn.map_or("-".to_owned(), |f| format!("{f:.1}")),
+            self.sha256_ok.map_or("-", |ok| if ok { "ok" } else { "WRONG" }),
+        )
+    }
 }
 
 fn ratios(out: &mut String, records: &[Record], kinds: &[Kind]) {
@@ -93,7 +115,8 @@ fn ratios(out: &mut String, records: &[Record], kinds: &[Kind]) {
         if ours.1 != theirs.1 && kinds.contains(&(ours.0, theirs.1)) {
             continue;
         }
-        let (naio, kernel) = (median_of(records, *ours), median_of(records, *theirs));
+        let medians = (table::median_of(records, *ours), table::median_of(records, *theirs));
+        let (Some(naio), Some(kernel)) = medians else { continue };
         let _ = writeln!(
             out,
             "{} / {} {:<10}  instructions {:.2}, MB/s {:.2}",
@@ -106,18 +129,12 @@ fn ratios(out: &mut String, records: &[Record], kinds: &[Kind]) {
     }
 }
 
-fn references(
-    out: &mut String,
-    experiment: Experiment,
-    topology: Topology,
-    records: &[Record],
-    kinds: &[Kind],
-) {
+fn references(out: &mut String, experiment: Experiment, topology: Topology, records: &[Record]) {
     // The figures of the design are those of the kernel's usual arm.
     let Some(&kernel) = experiment.arms().iter().find(|arm| !arm.is_naio()) else { return };
     for (mode, reference) in reference(experiment, topology).into_iter().flatten() {
-        if kinds.contains(&(kernel, mode)) {
-            let here = median_of(records, (kernel, mode)).insn_per_mib();
+        if let Some(here) = table::median_of(records, (kernel, mode)) {
+            let here = here.insn_per_mib();
             let _ = writeln!(
                 out,
                 "{} {mode:<10} {:.2} M here, {:.2} M when the rig was designed ({:+.1} %)",
@@ -128,45 +145,6 @@ fn references(
             );
         }
     }
-}
-
-fn kinds(records: &[Record]) -> Vec<Kind> {
-    let mut kinds = Vec::new();
-    for record in records {
-        if !kinds.contains(&(record.who, record.iommu)) {
-            kinds.push((record.who, record.iommu));
-        }
-    }
-    kinds
-}
-
-/// Each column's median over the runs of one kind. The kind has at least one run.
-fn median_of(records: &[Record], kind: Kind) -> Record {
-    let runs: Vec<&Record> = records.iter().filter(|r| (r.who, r.iommu) == kind).collect();
-    let column = |f: &dyn Fn(&Record) -> f64| median(runs.iter().map(|r| f(r)).collect());
-    let optional = |f: &dyn Fn(&Record) -> Option<f64>| {
-        let some: Vec<f64> = runs.iter().filter_map(|r| f(r)).collect();
-        (!some.is_empty()).then(|| median(some))
-    };
-    let mut result = runs[0].clone();
-    result.seconds = column(&|r| r.seconds);
-    result.mb_per_s = column(&|r| r.mb_per_s);
-    result.cpu_busy = column(&|r| r.cpu_busy);
-    result.insn_user_per_mib = column(&|r| r.insn_user_per_mib);
-    result.insn_kernel_per_mib = column(&|r| r.insn_kernel_per_mib);
-    result.rep_user_per_mib = column(&|r| r.rep_user_per_mib);
-    result.rep_kernel_per_mib = column(&|r| r.rep_kernel_per_mib);
-    result.empty_turn_insn_per_mib = column(&|r| r.empty_turn_insn_per_mib);
-    result.empty_turns_per_mib = column(&|r| r.empty_turns_per_mib);
-    result.frames_per_turn = optional(&|r| r.frames_per_turn);
-    result
-}
-
-/// The middle value, or the mean of the two in the middle; `values` is not empty.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) }
 }
 
 #[cfg(test)]
@@ -193,11 +171,5 @@ mod tests {
         assert!(text.contains("naio-recv / kernel-recv pt          instructions 0.50, MB/s 1.00"), "{text}");
         assert!(text.contains("(+2.3 %)"), "{text}");
         assert_eq!(text.matches("median").count(), 2, "{text}");
-    }
-
-    #[test]
-    fn the_median_of_an_even_number_is_in_between() {
-        assert_eq!(median(vec![4.0, 1.0, 3.0, 2.0]), 2.5);
-        assert_eq!(median(vec![7.0]), 7.0);
     }
 }

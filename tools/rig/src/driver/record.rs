@@ -1,7 +1,6 @@
 //! One run as it goes into the table and the JSON file.
 
-use super::Mode;
-use super::job::{Report, Who, Work};
+use super::job::{Report, Work};
 use crate::marks::Counts;
 use serde::Serialize;
 
@@ -60,11 +59,6 @@ impl Record {
             rep_user_per_frame: per_frame(counts.rep.user),
             work,
         }
-    }
-
-    /// Whether it is this job by this arm.
-    pub(super) fn is(&self, mode: Mode, size: u16, who: Who) -> bool {
-        self.work == Work { mode, size, who }
     }
 
     pub(super) fn brief(&self) -> String {

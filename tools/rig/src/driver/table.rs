@@ -2,6 +2,7 @@
 
 use super::Record;
 use super::job::{Mode, Who, Work};
+use crate::table::{self, Row};
 use core::fmt::{self, Write as _};
 
 /// A job that both arms did.
@@ -42,14 +43,10 @@ impl fmt::Display for Verdict {
 /// One verdict for each job that both arms did, in order of first appearance.
 #[must_use]
 pub fn verdicts(records: &[Record]) -> Vec<Verdict> {
-    let user = |work: &Work, who| {
-        let runs = of(records, Work { who, ..*work });
-        (!runs.is_empty()).then(|| median(runs.iter().map(|r| r.insn_user_per_frame).collect()))
-    };
-    let works = works(records);
-    let naio = works.iter().filter(|work| work.who == Who::Naio);
+    let user = |work: Work| table::median_of(records, work).map(|record| record.insn_user_per_frame);
+    let naio = table::kinds(records).into_iter().filter(|work| work.who == Who::Naio);
     naio.filter_map(|work| {
-        let (naio, testpmd) = (user(work, Who::Naio)?, user(work, Who::Testpmd)?);
+        let (naio, testpmd) = (user(work)?, user(Work { who: Who::Testpmd, ..work })?);
         Some(Verdict { mode: work.mode, size: work.size, naio, testpmd })
     })
     .collect()
@@ -69,12 +66,7 @@ pub(super) fn render(records: &[Record]) -> String {
         "{:<6} {:<4} {:>4} {:<10} {:>9} {:>7} {:>35}",
         "", "", "", "", "", "/poll", "guest instructions/frame "
     );
-    for record in records {
-        row(&mut out, &record.run.to_string(), record);
-    }
-    for work in works(records) {
-        row(&mut out, "median", &median_of(records, work));
-    }
+    table::rows(&mut out, records);
     let _ = writeln!(out);
     for verdict in verdicts(records) {
         let _ = writeln!(out, "{verdict}");
@@ -92,58 +84,43 @@ pub(super) fn render(records: &[Record]) -> String {
     out
 }
 
-fn row(out: &mut String, name: &str, r: &Record) {
-    let _ = writeln!(
-        out,
-        "{:<6} {:<4} {:>4} {:<10} {:>9.0} {:>7.1} {:>8.1} {:>8.1} {:>8.1} {:>8.1}",
-        name,
-        r.mode,
-        r.size,
-        r.arm,
-        r.frames_per_s,
-        r.frames_per_poll,
-        r.insn_user_per_frame,
-        r.insn_kernel_per_frame,
-        r.empty_insn_user_per_frame,
-        r.rep_user_per_frame,
-    );
-}
+impl Row for Record {
+    type Kind = Work;
 
-/// Each job once, in order of first appearance.
-fn works(records: &[Record]) -> Vec<Work> {
-    let mut works = Vec::new();
-    for record in records {
-        if !works.contains(&record.work) {
-            works.push(record.work);
-        }
+    fn kind(&self) -> Work {
+        self.work
     }
-    works
-}
 
-fn of(records: &[Record], work: Work) -> Vec<&Record> {
-    records.iter().filter(|r| r.is(work.mode, work.size, work.who)).collect()
-}
+    fn run(&self) -> u32 {
+        self.run
+    }
 
-/// Each column's median over the runs of one job by one arm, which has at least one.
-fn median_of(records: &[Record], work: Work) -> Record {
-    let runs = of(records, work);
-    let column = |f: &dyn Fn(&Record) -> f64| median(runs.iter().map(|r| f(r)).collect());
-    let mut result = runs[0].clone();
-    result.frames_per_poll = column(&|r| r.frames_per_poll);
-    result.seconds = column(&|r| r.seconds);
-    result.frames_per_s = column(&|r| r.frames_per_s);
-    result.insn_user_per_frame = column(&|r| r.insn_user_per_frame);
-    result.insn_kernel_per_frame = column(&|r| r.insn_kernel_per_frame);
-    result.empty_insn_user_per_frame = column(&|r| r.empty_insn_user_per_frame);
-    result.rep_user_per_frame = column(&|r| r.rep_user_per_frame);
-    result
-}
+    fn figures(&mut self) -> Vec<&mut f64> {
+        vec![
+            &mut self.frames_per_poll,
+            &mut self.seconds,
+            &mut self.frames_per_s,
+            &mut self.insn_user_per_frame,
+            &mut self.insn_kernel_per_frame,
+            &mut self.empty_insn_user_per_frame,
+            &mut self.rep_user_per_frame,
+        ]
+    }
 
-/// The middle value, or the mean of the two in the middle; `values` is not empty.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) }
+    fn cells(&self) -> String {
+        format!(
+            "{:<4} {:>4} {:<10} {:>9.0} {:>7.1} {:>8.1} {:>8.1} {:>8.1} {:>8.1}",
+            self.mode,
+            self.size,
+            self.arm,
+            self.frames_per_s,
+            self.frames_per_poll,
+            self.insn_user_per_frame,
+            self.insn_kernel_per_frame,
+            self.empty_insn_user_per_frame,
+            self.rep_user_per_frame,
+        )
+    }
 }
 
 #[cfg(test)]
