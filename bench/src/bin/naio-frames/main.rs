@@ -6,6 +6,7 @@
 
 mod card;
 mod feed;
+mod measure;
 mod receive;
 mod report;
 mod serve;
@@ -16,10 +17,12 @@ mod transmit;
 use card::Card;
 use clap::{Parser, ValueEnum};
 use feed::Feed;
+use measure::Plan;
 use report::{Failure, Report};
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Sends or receives raw frames with naio's driver, without its stack, and says what that cost.
 ///
@@ -117,15 +120,17 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<Report, Failure> {
     let feed = || arguments.feed.as_deref().ok_or(Failure::NoFeed);
     let mut card = Card::open(&arguments.device, arguments.ring)?;
+    let (plan, shape) = (Plan::new(arguments), arguments.shape);
     match arguments.mode {
-        Mode::Txonly => transmit::run(&mut card, &transmit::Plan::new(arguments)),
+        Mode::Txonly => transmit::run(&mut card, &plan, shape),
         Mode::Rxonly => {
             let mut feed = arguments.feed.as_deref().map(Feed::receiver).transpose()?;
-            receive::run(card.nic.as_mut(), feed.as_mut(), &receive::Plan::new(arguments))
+            let patience = Duration::from_secs(arguments.patience);
+            receive::run(card.nic.as_mut(), feed.as_mut(), &plan, patience)
         }
         Mode::Serve => {
             let mut feed = Feed::sender(feed()?)?;
-            serve::run(&mut card, &mut feed, &transmit::Plan::new(arguments), arguments.batch)
+            serve::run(&mut card, &mut feed, &plan, shape, arguments.batch)
         }
     }
 }

@@ -2,19 +2,27 @@
 //!
 //! Receives requests from a [`Feed`]; hands on frames through a card. It sends nothing unasked.
 
+use crate::Shape;
 use crate::card::Card;
 use crate::feed::Feed;
+use crate::measure::Plan;
 use crate::report::{Failure, Report};
-use crate::transmit::{Plan, Sender};
+use crate::transmit::Sender;
 
 /// Serves until the receiver has gone.
-pub(crate) fn run(card: &mut Card, feed: &mut Feed, plan: &Plan, batch: u64) -> Result<Report, Failure> {
-    let mut sender = Sender::new(card, plan);
+pub(crate) fn run(
+    card: &mut Card,
+    feed: &mut Feed,
+    plan: &Plan,
+    shape: Shape,
+    batch: u64,
+) -> Result<Report, Failure> {
+    let mut sender = Sender::new(card, plan, shape);
     let mut report = Report::new("serve", plan.size);
     while feed.wait()? {
         let mut left = batch;
         while left > 0 {
-            let sent = sender.turn(plan.burst.min(left as usize)) as u64;
+            let sent = sender.send(left);
             report.poll(sent);
             left -= sent;
         }

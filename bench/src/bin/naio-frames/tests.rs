@@ -2,9 +2,10 @@
 
 use crate::card::Card;
 use crate::feed::Feed;
+use crate::measure::Plan;
 use crate::report::{Failure, Report};
 use crate::transmit::Sender;
-use crate::{Shape, receive, serve, transmit};
+use crate::{Shape, receive, serve};
 use naio_dma::Domain;
 use naio_e1000::{Config, E1000};
 use naio_e1000_model::wire::pair::{Pair, pair};
@@ -14,6 +15,7 @@ use naio_sys::clock::Clock;
 use std::time::Duration;
 
 const RING: u32 = 128;
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A card at one end of a cable that negotiates at once. The sender's frames are for the station that ends in 2.
 fn card(wire: Pair, last: u8) -> Card {
@@ -27,8 +29,8 @@ fn card(wire: Pair, last: u8) -> Card {
     Card::new(Box::new(E1000::open(model, &config).expect("comes up")), &domain, RING).expect("memory")
 }
 
-fn plan(size: u16, shape: Shape) -> transmit::Plan {
-    transmit::Plan { size, frames: 0, warm_up: 0, burst: 32, shape }
+fn plan(size: u16, frames: u64, warm_up: u64) -> Plan {
+    Plan { size, frames, warm_up, burst: 32 }
 }
 
 /// What both sides report of a run in which the receiver wants so many frames and is brought 100 at a time.
@@ -39,13 +41,11 @@ fn exchange(size: u16, shape: Shape, frames: u64) -> (Report, Report) {
         // Both must come up at the same time, or neither sees a link.
         let sender = scope.spawn(move || {
             let (mut card, mut feed) = (card(a, 1), theirs);
-            serve::run(&mut card, &mut feed, &plan(size, shape), 100)
+            serve::run(&mut card, &mut feed, &plan(size, 0, 0), shape, 100)
         });
         let mut card = card(b, 2);
-        let patience = Duration::from_secs(30);
-        let wanted = receive::Plan { size, frames, warm_up: 100, burst: 32, patience };
         let mut feed = ours;
-        let received = receive::run(card.nic.as_mut(), Some(&mut feed), &wanted);
+        let received = receive::run(card.nic.as_mut(), Some(&mut feed), &plan(size, frames, 100), PATIENCE);
         drop(feed);
         let sent = sender.join().expect("the sender ends with its receiver");
         (received.expect("all arrives"), sent.expect("all is sent"))
@@ -74,8 +74,8 @@ fn what_is_sent_is_a_datagram_whose_checksums_hold() {
         let mut to = other.join().expect("a card");
         for shape in [Shape::Header, Shape::Whole] {
             // What is left of one sender's pages is not the next one's: it waits for its own.
-            let mut sender = Sender::new(&mut from, &plan(301, shape));
-            assert_eq!(sender.turn(1), 1);
+            let mut sender = Sender::new(&mut from, &plan(301, 0, 0), shape);
+            assert_eq!(sender.send(1), 1);
             while !sender.is_done() {}
             let mut frames = Vec::new();
             while frames.is_empty() {
@@ -103,9 +103,8 @@ fn a_receiver_whose_sender_has_gone_says_so() {
     std::thread::scope(|scope| {
         let other = scope.spawn(move || card(a, 1));
         let mut card = card(b, 2);
-        let wanted =
-            receive::Plan { size: 64, frames: 1, warm_up: 0, burst: 32, patience: Duration::from_secs(30) };
-        let failure = receive::run(card.nic.as_mut(), Some(&mut ours), &wanted).expect_err("nobody sends");
+        let failure = receive::run(card.nic.as_mut(), Some(&mut ours), &plan(64, 1, 0), PATIENCE)
+            .expect_err("nobody sends");
         assert!(matches!(failure, Failure::Feed(..) | Failure::NoSender), "{failure}");
         drop(other.join());
     });

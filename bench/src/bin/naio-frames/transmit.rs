@@ -2,15 +2,14 @@
 //!
 //! Receives a card and a [`Plan`]; hands on a report. It waits for nothing but the card, and for that by polling.
 
+use crate::Shape;
 use crate::card::Card;
+use crate::measure::{self, Plan, Work};
 use crate::report::{Failure, Report};
-use crate::{Arguments, Shape};
 use naio_dma::DmaSlice;
 use naio_nic::tx::TxProtocol;
 use naio_nic::{ExtentId, Fragment, TxChecksum, TxPacket};
 use naio_sys::checksum::Sum;
-use naio_sys::clock;
-use naio_sys::mark::{RUN_BEGINS, RUN_ENDS, TURN_BEGINS, TURN_WAS_EMPTY, mark};
 
 /// Ethernet, IPv4 and UDP.
 pub(crate) const HEADERS_LEN: usize = 42;
@@ -26,28 +25,6 @@ const PORT: [u8; 2] = [0, 9];
 const IPV4: u8 = 0x45;
 const TTL: u8 = 64;
 const UDP: u8 = 17;
-
-/// What to send.
-#[derive(Clone, Debug)]
-pub(crate) struct Plan {
-    pub(crate) size: u16,
-    pub(crate) frames: u64,
-    pub(crate) warm_up: u64,
-    pub(crate) burst: usize,
-    pub(crate) shape: Shape,
-}
-
-impl Plan {
-    pub(crate) fn new(arguments: &Arguments) -> Plan {
-        Plan {
-            size: arguments.size,
-            frames: arguments.frames,
-            warm_up: arguments.warm_up,
-            burst: arguments.burst.into(),
-            shape: arguments.shape,
-        }
-    }
-}
 
 /// The card completes the UDP checksum, as it does for naio's stack.
 const CHECKSUM: TxChecksum =
@@ -79,6 +56,7 @@ fn headers(from: [u8; 6], size: u16) -> [u8; HEADERS_LEN] {
 /// A sender of one kind of frame.
 pub(crate) struct Sender<'a> {
     card: &'a mut Card,
+    burst: usize,
     shape: Shape,
     headers: [u8; HEADERS_LEN],
     /// What is sent of each page.
@@ -89,20 +67,21 @@ pub(crate) struct Sender<'a> {
 }
 
 impl<'a> Sender<'a> {
-    pub(crate) fn new(card: &'a mut Card, plan: &Plan) -> Sender<'a> {
+    pub(crate) fn new(card: &'a mut Card, plan: &Plan, shape: Shape) -> Sender<'a> {
         let headers = headers(card.nic.caps().mac.0, plan.size);
         let mut free = Vec::with_capacity(2 * card.pages.len());
         free.extend((0..card.pages.len() as u32).map(ExtentId));
         let packets = Vec::with_capacity(plan.burst);
-        let start = if plan.shape == Shape::Header { HEADERS_LEN } else { 0 };
+        let start = if shape == Shape::Header { HEADERS_LEN } else { 0 };
         // A page is longer than any frame.
         let slice = |page| card.pool.slice(page, start..plan.size.into());
         let slices = card.pages.iter().filter_map(slice).collect();
-        Sender { card, shape: plan.shape, headers, slices, free, packets }
+        Sender { card, burst: plan.burst, shape, headers, slices, free, packets }
     }
 
-    /// Takes back what the card is done with and sends up to `most` frames; returns how many.
-    pub(crate) fn turn(&mut self, most: usize) -> usize {
+    /// Takes back what the card is done with and sends a burst of frames, at most `left`; returns how many.
+    pub(crate) fn send(&mut self, left: u64) -> u64 {
+        let most = self.burst.min(left as usize);
         self.card.nic.reap_tx(&mut self.free);
         let room = most.min(self.card.nic.tx_room()).saturating_sub(self.packets.len());
         for _ in 0..room.min(self.free.len()) {
@@ -111,7 +90,7 @@ impl<'a> Sender<'a> {
         }
         let sent = self.card.nic.post_tx(&mut self.packets);
         self.card.nic.ring();
-        sent
+        sent as u64
     }
 
     /// Whether every page is back.
@@ -140,28 +119,16 @@ impl<'a> Sender<'a> {
     }
 }
 
-/// Warms up, then sends what counts.
-pub(crate) fn run(card: &mut Card, plan: &Plan) -> Result<Report, Failure> {
-    let mut sender = Sender::new(card, plan);
-    let mut report = Report::new("txonly", plan.size);
-    let mut left = plan.warm_up;
-    while left > 0 {
-        left -= sender.turn(plan.burst.min(left as usize)) as u64;
+impl Work for Sender<'_> {
+    fn turn(&mut self, left: u64, _report: &mut Report) -> u64 {
+        self.send(left)
     }
-    let mut left = plan.frames;
-    let begin = clock::now();
-    mark::<RUN_BEGINS>();
-    while left > 0 {
-        mark::<TURN_BEGINS>();
-        let sent = sender.turn(plan.burst.min(left as usize)) as u64;
-        report.poll(sent);
-        left -= sent;
-        if sent == 0 {
-            mark::<TURN_WAS_EMPTY>();
-        }
-    }
-    mark::<RUN_ENDS>();
-    report.took(clock::now().since(begin));
+}
+
+/// Sends as planned.
+pub(crate) fn run(card: &mut Card, plan: &Plan, shape: Shape) -> Result<Report, Failure> {
+    let mut sender = Sender::new(card, plan, shape);
+    let mut report = measure::run(&mut sender, "txonly", plan)?;
     while !sender.is_done() {}
     report.bytes = report.frames * u64::from(plan.size);
     Ok(report)
