@@ -156,6 +156,11 @@ impl Stack {
         let (count, len) = (pieces.count() - before, run.room - reach.room);
         self.store.count(count);
         pieces.push_run(count, len as usize);
+        if count > 0 && !pieces.listed {
+            // The run began with a packet that lay in no page.
+            pieces.listed = true;
+            self.holders.push(run.index());
+        }
         // The first of a run is counted by itself, the first behind one that is over is not.
         self.counters.rx_tcp_merged += (count - usize::from(run.is_over && count > 0)) as u64;
         self.counters.rx_tcp += count as u64;

@@ -3,6 +3,8 @@
 use super::{Bench, OUR_MAC, Peer, THEIR_MAC};
 use crate::{RingLen, SocketOptions};
 use naio_testkit::Segment;
+use naio_testkit::packets::cut;
+use std::time::Duration;
 
 fn byte(n: u32) -> u8 {
     (n.wrapping_mul(0x9e37_79b9) >> 24) as u8
@@ -40,6 +42,30 @@ fn readers_who_do_not_come_hold_no_pages_for_long() {
         assert!(all.iter().zip(0..300_000).all(|(&b, n)| b == byte(n)));
     }
     assert_eq!(bench.stack.census().held_pages, 0);
+}
+
+/// A packet that came in fragments lies in no page; those that continue its run do.
+#[test]
+fn pages_behind_a_copy_are_given_back_too() {
+    let mut bench = Bench::new(|config| config.rx_coalesce = Duration::from_secs(1));
+    let peers: Vec<_> = (0..4).map(|_| bench.connected(large())).collect();
+    for peer in &peers {
+        bench.feed_burst(&cut(&stretch(peer, 0, 500).ethernet(THEIR_MAC.0, OUR_MAC.0), 256, 7));
+        assert!(bench.stack.is_gathering(), "a run has begun");
+        bench.segments();
+        let more: Vec<_> =
+            (1..21).map(|n| stretch(peer, n * 500, 500).ethernet(THEIR_MAC.0, OUR_MAC.0)).collect();
+        bench.feed_burst(&more);
+        bench.feed_burst(&[]);
+        bench.segments();
+        assert_eq!(bench.status(peer.socket).readable, 10_500);
+    }
+    assert!(bench.stack.census().held_pages <= 60, "{} pages", bench.stack.census().held_pages);
+    for peer in &peers {
+        let mut all = vec![0; 20_000];
+        assert_eq!(bench.stack.recv(peer.socket, &mut all), Ok(10_500));
+        assert!(all.iter().zip(0..10_500).all(|(&b, n)| b == byte(n)));
+    }
 }
 
 #[test]
