@@ -1,6 +1,7 @@
 //! A stack on a test bench: one peer, played by the test frame by frame, in virtual time. The tests
 //! of the walks between the rooms are in the files below.
 
+mod acknowledging;
 mod afterlife;
 mod closing;
 mod conformance;
@@ -14,6 +15,7 @@ mod last_ack;
 mod opening;
 mod plain;
 mod recovery;
+mod silence;
 mod six;
 mod slow_start;
 mod strangers;
