@@ -10,5 +10,6 @@ mod incremental;
 mod lending;
 mod naming;
 mod operations;
+mod places;
 mod serving;
 mod soak;
