@@ -2,7 +2,7 @@
 //! longer ones in a drop counter, and long packets cut into long segments.
 
 use crate::bench::{Bench, CLAIMED, Closed, Memory, PEER, PROFILES, bytes, inline, of_profile, rings};
-use crate::long::{PLAIN, Sender, Wish, mixture};
+use crate::wishes::{PLAIN, Sender, Wish, mixture};
 use naio_e1000::{Config, OpenError};
 use naio_e1000_model::faults::{Faults, TxFault};
 use naio_e1000_model::{Options, Slot};
