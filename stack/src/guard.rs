@@ -21,7 +21,8 @@ pub(crate) enum Verdict {
     BehindFin,
     /// (e) A SYN that crosses ours.
     Simultaneous,
-    /// The connection has not sent its SYN: nothing can be for it.
+    /// The connection has not sent its SYN, or its answer to one: nothing can be for it. (q) smoltcp believes who guesses
+    /// the number of a SYN that has not left, and answers with numbers that we cannot follow.
     Early,
     /// (c) A repeated acknowledgment while only our FIN is outstanding.
     RepeatedAck,
@@ -50,6 +51,9 @@ pub(crate) fn inspect(flow: &Flow, state: State, tcp: &Tcp) -> Verdict {
         && let Some(verdict) = inspect_flags(flow, state, tcp)
     {
         return verdict;
+    }
+    if state == State::SynReceived && flow.sent_end.is_none() && !tcp.has(RST) {
+        return Verdict::Early;
     }
     if tcp.has(ACK) && is_impossible_ack(flow, state, tcp.ack) {
         return Verdict::Challenge;

@@ -133,6 +133,33 @@ fn a_listener_accepts_in_order_and_keeps_to_its_backlog() {
     assert!(bench.stack.accept(listener).is_some(), "there is room again");
 }
 
+/// Guard (q). Without it the connection takes data by numbers that we do not know of.
+#[test]
+fn an_answer_that_has_not_left_cannot_be_acknowledged() {
+    let opened = || {
+        let mut bench = Bench::new(|_| {});
+        bench.introduce();
+        let listener = bench.stack.listen(PORT, 2).expect("free");
+        bench.feed(&syn_from(1001));
+        (bench, listener)
+    };
+    // The same number each time: the key and the time are.
+    let answer = opened().0.segments().remove(0);
+    let (mut bench, listener) = opened();
+    let data = Segment::new(THEM.octets(), 1001, US.octets(), PORT)
+        .seq(PEER_ISN.wrapping_add(1))
+        .ack(answer.seq.wrapping_add(1))
+        .payload(b"too early");
+    bench.feed(&data);
+    assert_eq!(bench.stack.counters().drop_tcp_early, 1);
+    assert_eq!(bench.stack.accept(listener), None);
+    let answers = bench.segments();
+    assert_eq!((answers.len(), answers[0].seq), (1, answer.seq), "the answer alone");
+    bench.feed(&data);
+    let socket = bench.stack.accept(listener).expect("established");
+    assert_eq!(bench.status(socket).readable, 9);
+}
+
 #[test]
 fn half_open_connections_are_forgotten() {
     let mut bench = Bench::new(|_| {});
