@@ -112,12 +112,11 @@ pub(crate) fn joined_with(
     let (a, b, wire) = Wire::pair(&ours, &theirs, options);
     let pace = Pace { rx_coalesce: Duration::ZERO, yield_when_empty: false };
     let time = Arc::new(AtomicU64::new(0));
-    let queue = change(Builder::new("10.0.0.1/24".parse().expect("an address")))
+    let builder = Builder::new("10.0.0.1/24".parse().expect("an address"))
         .completion_entries(entries)
         .pace(pace)
-        .clock(Clock::Manual(time.clone()))
-        .build(Box::new(a), ours)
-        .expect("a queue");
+        .clock(Clock::Manual(time.clone()));
+    let queue = change(builder).build(Box::new(a), ours).expect("a queue");
     let peer = Peer::new(b, &theirs, wire.clone(), time);
     (queue, peer, wire)
 }

@@ -1,4 +1,4 @@
-//! The queue over a wire in memory: a second stack is the peer, time is virtual.
+//! The queue over a wire in memory: a second stack is the peer, time is virtual but where [`pauses`] are meant.
 #![forbid(unsafe_code)]
 
 mod common;
@@ -10,6 +10,7 @@ mod incremental;
 mod lending;
 mod naming;
 mod operations;
+mod pauses;
 mod places;
 mod serving;
 mod soak;
