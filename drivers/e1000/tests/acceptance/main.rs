@@ -3,7 +3,7 @@
 //! Each room asks one question of it: every length ([`lengths`]), every shape of a packet ([`segments`]) and of one that
 //! is cut ([`long`], [`wishes`]), jumbo frames ([`jumbo`]), every ring ([`rings`]), a cable that comes and goes and resets
 //! under load ([`link`]), every id of the family ([`ids`]), every emulator ([`quirks`]), the counters ([`statistics`]),
-//! every injected fault ([`faults`], [`open_faults`]) and the defences of 7.4 that are more than one fault
+//! every injected fault ([`faults`], [`run_faults`], [`open_faults`]) and the defences of 7.4 that are more than one fault
 //! ([`defences`]). The card watches: a test ends with no violation found.
 #![forbid(unsafe_code)]
 
@@ -18,6 +18,7 @@ mod long;
 mod open_faults;
 mod quirks;
 mod rings;
+mod run_faults;
 mod segments;
 mod socket;
 mod statistics;
