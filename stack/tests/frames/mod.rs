@@ -7,6 +7,7 @@
 
 mod craft;
 mod script;
+mod segments;
 mod users;
 
 use craft::{OUR_MAC, Peer, THEIR_MAC, THEM, US, US6};
