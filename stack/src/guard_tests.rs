@@ -113,16 +113,19 @@ impl Bare {
         Some(due.total_micros() as u64)
     }
 
-    /// A segment wholly behind the ring right after the handshake, then everything in order.
+    /// A segment wholly behind the ring right after the handshake, then everything in order. How many bytes come out
+    /// that do not belong where they are.
     fn attack(&mut self) -> usize {
         let ring = self.flow.rx_len;
         self.feed(&self.segment_at(ring, 1_000));
-        let mut wrong = 0;
+        let (mut wrong, mut received) = (0, 0);
         for offset in (0..ring).step_by(1_000) {
             self.feed(&self.segment_at(offset, 1_000.min(ring - offset)));
             let mut buffer = vec![0; 4_000];
             while let Ok(len @ 1..) = self.flow.socket_mut().recv_slice(&mut buffer) {
-                wrong += buffer[..len].iter().filter(|&&byte| byte != 0x11).count();
+                wrong +=
+                    buffer[..len].iter().zip(received..).filter(|&(&byte, at)| byte != byte_at(at)).count();
+                received += len;
             }
         }
         wrong
@@ -131,8 +134,13 @@ impl Bare {
     fn segment_at(&self, offset: usize, len: usize) -> Segment {
         let segment = self.segment();
         let seq = segment.seq.wrapping_add(offset as u32);
-        segment.seq(seq).payload(&vec![0x11; len])
+        segment.seq(seq).payload(&(offset..offset + len).map(byte_at).collect::<Vec<_>>())
     }
+}
+
+/// Byte `n` of the attacker's stream: another one than a ring further on.
+fn byte_at(n: usize) -> u8 {
+    1 + (n % 251) as u8
 }
 
 /// (a) The defect: with a ring of 64 KiB, one segment behind the ring makes smoltcp deliver bytes
