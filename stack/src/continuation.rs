@@ -164,6 +164,8 @@ impl Stack {
         // The first of a run is counted by itself, the first behind one that is over is not.
         self.counters.rx_tcp_merged += (count - usize::from(run.is_over && count > 0)) as u64;
         self.counters.rx_tcp += count as u64;
+        #[cfg(test)]
+        crate::data_only::watch::RENEWED.with(|n| n.set(n.get() + u64::from(run.is_over && count > 0)));
         run.is_over &= count == 0;
         run.extend(len, is_last);
         is_last

@@ -46,6 +46,10 @@ impl Stack {
     /// unless its connection breaks.
     #[inline]
     pub(crate) fn data_only(&mut self, at: usize) -> Outcome {
+        #[cfg(test)]
+        if watch::IS_OFF.get() {
+            return Outcome::Untouched;
+        }
         let is_full = self.replies_are_full();
         let Some(run) = self.runs.get(at).filter(|_| !is_full) else { return Outcome::Untouched };
         let (index, tcp) = (run.index(), &run.tcp);
@@ -73,7 +77,12 @@ impl Stack {
         };
         let (iface, set) = (&mut self.iface, &mut flow.set);
         let now = instant(self.now);
-        let is_whole = contained(|| iface.poll_ingress_single(now, &mut port, set)).is_some();
+        let is_whole = contained(|| {
+            #[cfg(test)]
+            assert!(!watch::PANICS.get(), "as smoltcp might");
+            iface.poll_ingress_single(now, &mut port, set)
+        })
+        .is_some();
         let emitted = port.emitted;
         let is_answered = emitted.segments > 0;
         if is_answered {
@@ -98,6 +107,8 @@ impl Stack {
             flow.touched = true;
             self.touched.push(index);
         }
+        #[cfg(test)]
+        watch::TAKEN.set(watch::TAKEN.get() + u64::from(taken));
         if taken { Outcome::Taken } else { Outcome::Seen }
     }
 
@@ -108,6 +119,25 @@ impl Stack {
             self.stream_is_missing(index);
         } else {
             self.broken(index, headers);
+            // Nobody will decide on them any more.
+            self.settle(index, 0, 0);
         }
+    }
+}
+
+/// Lets tests see which way is taken, and choose the long one.
+#[cfg(test)]
+pub(crate) mod watch {
+    use std::cell::Cell;
+
+    thread_local! {
+        /// Everything goes the long way.
+        pub(crate) static IS_OFF: Cell<bool> = const { Cell::new(false) };
+        /// smoltcp panics over everything that goes the short way.
+        pub(crate) static PANICS: Cell<bool> = const { Cell::new(false) };
+        /// Runs that smoltcp took whole, the short way.
+        pub(crate) static TAKEN: Cell<u64> = const { Cell::new(0) };
+        /// Frames that continued a run which was over.
+        pub(crate) static RENEWED: Cell<u64> = const { Cell::new(0) };
     }
 }

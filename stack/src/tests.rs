@@ -5,6 +5,7 @@ mod acknowledging;
 mod afterlife;
 mod closing;
 mod conformance;
+mod data_only;
 mod datagrams;
 mod differential;
 mod forged;
