@@ -46,6 +46,8 @@ pub(crate) struct Bench {
     spare: Vec<Page>,
     /// The peer answers ARP requests.
     is_there: bool,
+    /// What the card says of each frame that arrives.
+    checksum: RxChecksum,
 }
 
 impl Bench {
@@ -71,7 +73,7 @@ impl Bench {
         let stack = Stack::new(config, &caps, rx_pool.clone(), tx_pool, [7; 16], Time::from_micros(now_us))
             .expect("good");
         let spare = std::iter::from_fn(|| rx_pool.take()).collect();
-        Bench { stack, now_us, domain, rx_pool, spare, is_there: false }
+        Bench { stack, now_us, domain, rx_pool, spare, is_there: false, checksum: RxChecksum::Unknown }
     }
 
     pub(crate) fn now(&self) -> Time {
@@ -91,7 +93,7 @@ impl Bench {
             let mut page = self.spare.pop().expect("every page comes back");
             self.rx_pool.bytes_mut(&mut page)[..bytes.len()].copy_from_slice(bytes);
             let len = bytes.len() as u16;
-            frames.push(RxFrame { page, offset: 0, len, checksum: RxChecksum::Unknown });
+            frames.push(RxFrame { page, offset: 0, len, checksum: self.checksum });
         }
         let now = self.now();
         self.stack.ingest(now, &mut frames);

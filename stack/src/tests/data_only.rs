@@ -8,6 +8,7 @@ use super::{Bench, OUR_MAC, Peer, THEIR_MAC};
 use crate::data_only::watch;
 use crate::{Config, Phase, RingLen, SocketOptions};
 use fastrand::Rng;
+use naio_nic::RxChecksum;
 use naio_testkit::Segment;
 use naio_testkit::packets::cut;
 use std::time::Duration;
@@ -116,14 +117,16 @@ impl Pair {
                 side.at += len;
             }
             let mut bytes = frame(&segment);
-            match random.u32(0..40) {
-                0 if !is_quiet => bytes[random.usize(14..54)] ^= 1 << random.u32(0..8),
-                1 if !is_quiet => bytes.truncate(random.usize(14..bytes.len())),
-                2 if !is_quiet && !self.has_timestamps => {
+            // Seldom: behind a gap there are no runs.
+            match random.u32(0..80) {
+                0 => bytes[random.usize(14..54)] ^= 1 << random.u32(0..8),
+                1 => bytes.truncate(random.usize(14..bytes.len())),
+                2 => bytes[random.usize(0..6)] ^= 2,
+                3 if !self.has_timestamps => {
                     burst.extend(cut(&bytes, 512, time as u16));
                     continue;
                 }
-                3 => bytes.resize(bytes.len() + 3, 0xee),
+                4 => bytes.resize(bytes.len() + 3, 0xee),
                 _ => {}
             }
             burst.push(bytes);
@@ -153,6 +156,11 @@ impl Pair {
         self.compare();
         self.leave(true);
         self.read(random);
+        self.both(|bench| {
+            let mut ready = Vec::new();
+            bench.stack.ready(&mut ready);
+            format!("{ready:?}")
+        });
         self.compare();
         let wait = random.choice([30, 30, 100, 5_000, 300_000]).expect("some");
         self.benches.iter_mut().for_each(|bench| bench.now_us += wait);
@@ -273,6 +281,96 @@ fn what_continues_a_message_stays_inside_the_window() {
     assert_eq!(bench.status(peer.socket).readable as u32, ring / 100 * 100);
     let acks = bench.segments();
     assert_eq!(acks.last().map(|ack| ack.ack), Some(peer.seq.wrapping_add(ring / 100 * 100)));
+}
+
+/// What smoltcp refuses though it looked as if it would take it, wholly or in part: nothing follows that.
+#[test]
+fn of_a_message_beyond_what_smoltcp_takes_the_long_way_knows_no_more() {
+    // Bytes that there is room for, and whether answers find any.
+    for (room, is_full) in [(0, false), (0, true), (50, false), (50, true)] {
+        let outcomes = [true, false].map(|is_off| {
+            let mut bench = Bench::new(|_| {});
+            let options = SocketOptions { rx_ring: RingLen::at_least(3_000), ..SocketOptions::default() };
+            let peer = bench.connected(options);
+            bench.feed(&peer.segment());
+            let index = bench.stack.flows.index(peer.socket.0).expect("known");
+            let len = bench.stack.flows.at(index).expect("known").rx_len as u32 - room;
+            bench.feed_burst(&[0, len / 2].map(|start| frame(&message(&peer, start, len / 2))));
+            bench.segments();
+            let flow = bench.stack.flows.at_mut(index).expect("known");
+            flow.edge = flow.window_edge().map(|edge| edge.wrapping_add(500));
+            bench.stack.config.replies_max = if is_full { 0 } else { 64 };
+            let renewed = watch::RENEWED.get();
+            watch::IS_OFF.set(is_off);
+            let len = len / 2 * 2;
+            bench.feed_burst(&[0, 100].map(|n| frame(&message(&peer, len + n, 100))));
+            watch::IS_OFF.set(false);
+            assert_eq!(watch::RENEWED.get(), renewed, "nothing that it takes");
+            let counters = format!("{:?} {:?}", bench.stack.counters(), bench.stack.info(peer.socket));
+            let mut bytes = vec![0; 8_000];
+            (counters, bench.segments(), bench.stack.recv(peer.socket, &mut bytes).is_ok(), bytes)
+        });
+        assert_eq!(outcomes[0], outcomes[1], "{room} {is_full}");
+    }
+}
+
+/// What follows a message is a run as any other.
+#[test]
+fn a_run_behind_a_message_is_no_longer_than_a_packet_and_waits_as_long() {
+    let mut bench = Bench::new(|config| config.rx_coalesce = Duration::from_micros(50));
+    let options = SocketOptions { rx_ring: RingLen::at_least(1 << 20), ..SocketOptions::default() };
+    let peer = bench.connected(options);
+    let rest = |from: u32, to: u32| {
+        (from..to).map(move |n| {
+            let mut segment = message(&peer, n * 1_460, 1_460);
+            segment.flags.psh = false;
+            frame(&segment)
+        })
+    };
+    // The window of what is no SYN is scaled, and one that is larger than a packet.
+    bench.feed(&message(&peer, 0, 1_460));
+    bench.segments();
+    let mut feed = |after_us: u64, burst: Vec<Vec<u8>>| {
+        bench.now_us += after_us;
+        bench.feed_burst(&burst);
+        bench.status(peer.socket).readable / 1_460
+    };
+    assert_eq!(feed(0, rest(1, 2).collect()), 1);
+    let renewed = watch::RENEWED.get();
+    let behind = |n: u32, end: u32| {
+        let first = frame(&message(&peer, n * 1_460, 1_460));
+        [first].into_iter().chain(rest(n + 1, end)).collect()
+    };
+    assert_eq!(feed(40, behind(2, 6)), 3);
+    assert_eq!(feed(40, rest(6, 7).collect()), 3, "it has not waited for long");
+    assert_eq!(feed(0, vec![]), 7);
+    assert_eq!(feed(0, behind(7, 58)), 8 + 44, "the rest of them waits");
+    assert_eq!(watch::RENEWED.get() - renewed, 2);
+    assert_eq!(feed(0, vec![]), 58);
+    let mut all = vec![0; 100_000];
+    assert_eq!(bench.stack.recv(peer.socket, &mut all), Ok(58 * 1_460));
+    assert!(all.iter().zip(0..58 * 1_460).all(|(&b, n)| b == byte(n)));
+}
+
+/// A frame that is cut off in a run is as long as it is, whatever it says.
+#[test]
+fn a_frame_that_ends_early_is_dropped_from_a_run() {
+    for is_message in [true, false] {
+        let mut bench = Bench::new(|_| {});
+        let peer = bench.connected(SocketOptions::default());
+        bench.feed(&peer.segment());
+        bench.checksum = RxChecksum::Good;
+        let mut burst: Vec<_> = (0..3)
+            .map(|n| {
+                let mut segment = message(&peer, n * 100, 100);
+                segment.flags.psh = is_message;
+                frame(&segment)
+            })
+            .collect();
+        burst[2].truncate(100);
+        bench.feed_burst(&burst);
+        assert_eq!((bench.status(peer.socket).readable, bench.stack.counters().rx_tcp), (200, 2 + 2));
+    }
 }
 
 /// smoltcp panics over a run: its pages are not kept for a decision that nobody will make.
