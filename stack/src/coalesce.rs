@@ -248,14 +248,14 @@ impl Stack {
             let run = &mut self.runs[at];
             if run.is_followed_by(packet, tcp) {
                 run.add(packet, tcp);
-                self.counters.rx_tcp_merged += 1;
+                self.note_merged(index);
                 let then = if tcp.flags & PSH == 0 { Then::Wait } else { Then::Flush };
                 return Fate::Kept(all_of(index, packet, tcp, then));
             }
             if run.is_overtaken_by(packet, tcp) {
-                self.counters.rx_tcp_merged += 1;
                 run.headers[..run.headers_len].copy_from_slice(&packet.bytes[..run.headers_len]);
                 run.tcp = *tcp;
+                self.note_merged(index);
                 return Fate::Spent;
             }
             self.flush_at(at);
@@ -278,6 +278,15 @@ impl Stack {
             return Fate::Spent;
         }
         self.segment_alone(index, packet, tcp)
+    }
+
+    /// A segment that smoltcp will not see for itself.
+    #[inline(always)]
+    fn note_merged(&mut self, index: u32) {
+        self.counters.rx_tcp_merged += 1;
+        if let Some(flow) = self.flows.at_mut(index) {
+            flow.meter.segments_received += 1;
+        }
     }
 
     #[inline(always)]

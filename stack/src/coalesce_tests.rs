@@ -19,6 +19,10 @@ fn stretch(peer: &Peer, start: u32, len: u32) -> Segment {
     peer.segment().seq(peer.seq.wrapping_add(start)).payload(&data)
 }
 
+fn segments_received(bench: &Bench, peer: &Peer) -> u64 {
+    bench.stack.info(peer.socket).expect("known").segments_received
+}
+
 fn drain(bench: &mut Bench, peer: &Peer) -> Vec<u8> {
     let mut all = Vec::new();
     let mut buffer = [0; 5_000];
@@ -36,6 +40,7 @@ fn a_run_becomes_one_segment_and_one_acknowledgment() {
     bench.feed_burst(&burst);
     assert_eq!(bench.stack.counters().rx_tcp, 1 + 40);
     assert_eq!(bench.stack.counters().rx_tcp_merged, 39);
+    assert_eq!(segments_received(&bench, &peer), 1 + 40, "each as it came");
     let acks = bench.segments();
     assert_eq!((acks.len(), acks[0].ack), (1, peer.seq.wrapping_add(40 * 1_460)));
     assert_eq!(drain(&mut bench, &peer), (0..40 * 1_460).map(byte).collect::<Vec<_>>());
@@ -240,6 +245,7 @@ fn what_follows_may_acknowledge_more_and_the_last_word_counts() {
         .collect();
     bench.feed_burst(&burst);
     assert_eq!(bench.stack.counters().rx_tcp_merged, 3, "the last one acknowledges less");
+    assert_eq!(segments_received(&bench, &peer), 1 + 5);
     assert_eq!(bench.status(peer.socket).unacknowledged, 0);
     // smoltcp takes nothing of a segment that acknowledges less than it knows.
     assert_eq!(drain(&mut bench, &peer), (0..200).map(byte).collect::<Vec<_>>());
@@ -278,6 +284,7 @@ fn interleaved_connections_are_merged_each_for_itself() {
     bench.feed_burst(&burst);
     assert_eq!(bench.stack.counters().rx_tcp_merged, 4 * 9);
     for peer in &peers {
+        assert_eq!(segments_received(&bench, peer), 1 + 10);
         assert_eq!(drain(&mut bench, peer), (0..900).map(byte).collect::<Vec<_>>());
     }
 }

@@ -162,7 +162,9 @@ impl Stack {
             self.holders.push(run.index());
         }
         // The first of a run is counted by itself, the first behind one that is over is not.
-        self.counters.rx_tcp_merged += (count - usize::from(run.is_over && count > 0)) as u64;
+        let merged = (count - usize::from(run.is_over && count > 0)) as u64;
+        flow.meter.segments_received += merged;
+        self.counters.rx_tcp_merged += merged;
         self.counters.rx_tcp += count as u64;
         #[cfg(test)]
         crate::data_only::watch::RENEWED.with(|n| n.set(n.get() + u64::from(run.is_over && count > 0)));
