@@ -5,7 +5,8 @@
 //! is merged: the first is the next one the connection waits for, nothing has come ahead of it (merging
 //! out-of-order segments would swallow the duplicate acknowledgments that the sender recovers by), the others follow
 //! it without a gap and inside the window that was offered, acknowledge as much or more, and say the same about window
-//! and options, but for the time in them. PSH ends a run. The payload stays where it is; a run is headers and a length.
+//! and options, but for the time in them. PSH ends a run, which the very next frame may take up again. The payload stays
+//! where it is; a run is headers and a length.
 //!
 //! Each connection of a burst has a run of its own, so that connections may take turns frame by frame. While bursts
 //! follow each other, a run may go on from one to the next for as long as `Config::rx_coalesce`; the first look at the
@@ -336,10 +337,14 @@ impl Stack {
     fn flush_at(&mut self, at: usize) {
         self.runs[at].write_headers();
         match self.data_only(at) {
-            Outcome::Untouched => {}
-            Outcome::Taken | Outcome::Seen => return self.drop_run(at),
-            Outcome::Broken => return,
+            Outcome::Untouched => self.hand_on(at),
+            Outcome::Taken | Outcome::Seen => self.drop_run(at),
+            Outcome::Broken => {}
         }
+    }
+
+    /// Hands a run on the long way; its headers are written.
+    fn hand_on(&mut self, at: usize) {
         let run = self.runs.remove(at);
         let Some(offset) = self.flows.at(run.index).map(Flow::received) else { return };
         let growth = self.segment(run.index, &run.headers[..run.headers_len], &run.tcp).growth;
@@ -378,7 +383,7 @@ impl Stack {
                 return true;
             }
             Outcome::Seen => self.drop_run(at),
-            Outcome::Untouched => self.flush_at(at),
+            Outcome::Untouched => self.hand_on(at),
             Outcome::Broken => {}
         }
         false

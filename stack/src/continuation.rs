@@ -1,4 +1,5 @@
-//! The short way for what most frames of a transfer are: the next segment of the run that the last frame belonged to.
+//! The short way for what most frames of a transfer are: the next segment of the run that the last frame belonged to, or
+//! ended.
 //!
 //! Receives a frame before anybody has taken it apart and compares it with what the next segment of the newest run must
 //! look like, byte by byte where that is known. What is not exactly that goes the long way (`ingest`), which decides all

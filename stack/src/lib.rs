@@ -106,7 +106,7 @@ pub use status::{
     ConnectError, Failure, ListenError, ListenerId, Phase, RecvError, SendError, SocketError, SocketId,
     SocketOptions, SocketStatus, Standing,
 };
-pub use store::Piece;
+pub use store::{Copied, Piece};
 
 use naio_dma::Pool;
 use naio_nic::{Caps, TxPacket};

@@ -244,7 +244,7 @@ fn the_short_way_leaves_everything_as_the_long_way_does() {
     );
 }
 
-/// Messages of a quiet connection, each with PSH, cost one look at the connection for all, however many they are.
+/// Messages of a quiet connection, each with PSH: smoltcp sees each, and all but the first are not taken apart.
 #[test]
 fn messages_that_follow_each_other_in_a_burst_go_the_short_way_to_the_last() {
     let mut bench = Bench::new(|_| {});
